@@ -1,0 +1,94 @@
+"""What the bytes of an image file say of themselves, without any decoder: the header's truth.
+
+``parse`` reads headers, directories and segment tables with bounds on everything, and says for each image
+which canonical raster (model, dtype, channels) it must decode to. What a decoder returns later is held
+against this, never the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.terms import Fidelity, Ifd, Layout, PageRole
+
+
+class NotAnImage(Exception):
+    """The bytes are no image file of a format that we know, or its header is broken; ``str`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class TiffFrame:
+    """The decode-relevant fields of one TIFF IFD, defaults filled in, values as TIFF 6 spells them."""
+
+    photometric: int | None
+    """None when the tag is absent."""
+    bits: tuple[int, ...]
+    """BitsPerSample, one for each sample."""
+    sample_format: tuple[int, ...]
+    """1 unsigned, 2 signed, 3 float, 4 undefined, 5 complex int, 6 complex float; one for each sample."""
+    samples: int
+    extra_samples: tuple[int, ...]
+    """0 unspecified, 1 associated alpha, 2 unassociated alpha."""
+    planar: int
+    compression: int
+    predictor: int
+    fill_order: int
+    tiled: bool
+    segment_width: int
+    """Tile width, or the image's."""
+    segment_height: int
+    """Tile length, or RowsPerStrip (never more than the image's height)."""
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+    """Byte counts of the segments; as long as ``offsets``."""
+    color_map: tuple[int, ...] = ()
+    """Raw SHORTs: all reds, all greens, all blues."""
+    subsampling: tuple[int, int] = (1, 1)
+    """YCbCrSubSampling; (1, 1) unless photometric is YCbCr."""
+    ink_set: int = 1
+    ifd_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of the file, and the canonical raster that it must decode to (docs/pixel-checksum.md)."""
+
+    index: int
+    role: PageRole
+    width: int
+    height: int
+    model: str
+    """``gray graya rgb rgba rgba-premul cmyk lab ycbcr cfa inkN``, ``+N`` for N further samples."""
+    dtype: str
+    """``uN iN`` with the declared bits (1-, 2- and 4-bit gray and palettes widen to ``u8``), ``f16 f32 f64``."""
+    channels: int
+    fidelity: Fidelity
+    """The best that container and codec permit: EXACT (lossless), DECODER (lossy), UNVERIFIED (quirk)."""
+    fidelity_reason: str | None = None
+    ifd: int | None = None
+    """Index into ``Structure.ifds`` (TIFF)."""
+    tiff: TiffFrame | None = None
+    counted: bool = True
+    """Belongs to the file's combined digest (rule 9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One image file as its headers describe it. ``frames`` is never empty."""
+
+    format: str
+    """``TIFF PNG JPEG GIF BMP WEBP`` …, Pillow's names."""
+    frames: tuple[Frame, ...]
+    layout: Layout
+    orientation: int
+    """1-8; 1 when absent or out of range."""
+    ifds: tuple[Ifd, ...] = ()
+    icc: bytes | None = None
+    payload: bytes | None = None
+    """``pay1`` digest, 32 bytes; None with ``payload_reason``."""
+    payload_reason: str | None = None
+    defects: tuple[str, ...] = ()
+    """Proof of damage, in words: a segment beyond the end, a CRC or Adler-32 that is wrong, truncation."""
+    detail: dict[str, Any] = field(default_factory=dict)
+    """What the format's own decoder module wants to know (PNG: color_type, bit_depth, trns, actl …)."""
