@@ -1,1 +1,1 @@
-
+"""The catalogue file: schema, connections, lock, migrations. Knows no images."""

@@ -1,0 +1,16 @@
+"""${message}"""
+
+${imports if imports else "from alembic import op"}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    raise NotImplementedError("restore the copy '.pre-<schema>' that was made before the upgrade")
