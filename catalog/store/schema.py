@@ -316,8 +316,10 @@ file = _table(
     _int("changed_ms"),
     _int("state_since_ms"),
     _int("retired_ms", null=True),
-    UniqueConstraint("dir_id", "name"),
 )
+# A path belongs to one living file; the tombstones of files that were there before may share it.
+Index("uq_file_path", file.c.dir_id, file.c.name, unique=True, sqlite_where=text("presence <> 3"))
+Index("ix_file_tombstone", file.c.dir_id, file.c.name, sqlite_where=text("presence = 3"))
 Index("ix_file_content", file.c.content_id, sqlite_where=file.c.content_id.is_not(None))
 Index(
     "ix_file_pixel", file.c.pixel_id, file.c.allocated, file.c.size, sqlite_where=file.c.pixel_id.is_not(None)

@@ -413,7 +413,6 @@ STATEMENTS = (
         state_since_ms INTEGER NOT NULL,
         retired_ms INTEGER,
         CONSTRAINT pk_file PRIMARY KEY (file_id),
-        CONSTRAINT uq_file_dir_id_name UNIQUE (dir_id, name),
         CONSTRAINT fk_file_root_id FOREIGN KEY(root_id) REFERENCES root (root_id),
         CONSTRAINT fk_file_dir_id FOREIGN KEY(dir_id) REFERENCES dir (dir_id),
         CONSTRAINT fk_file_content_id FOREIGN KEY(content_id) REFERENCES content (content_id),
@@ -432,7 +431,9 @@ STATEMENTS = (
     WHERE presence <> 1 OR outcome IN (0, 2, 3)
     """,
     """CREATE INDEX ix_file_pixel ON file (pixel_id, allocated, size) WHERE pixel_id IS NOT NULL""",
+    """CREATE INDEX ix_file_tombstone ON file (dir_id, name) WHERE presence = 3""",
     """CREATE INDEX ix_file_view ON file (view_id, allocated, size) WHERE view_id IS NOT NULL""",
+    """CREATE UNIQUE INDEX uq_file_path ON file (dir_id, name) WHERE presence <> 3""",
     """
     CREATE TABLE drift (
         drift_id INTEGER NOT NULL,
