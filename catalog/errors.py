@@ -105,3 +105,9 @@ class WorkerFailed(CatalogError):
     """Decode workers cannot be started at all (not: one file killed one worker)."""
 
     code = Exit.INCOMPLETE
+
+
+class OutputFailed(CatalogError):
+    """The answer could not be written (a full disk behind a redirected stdout)."""
+
+    code = Exit.INCOMPLETE
