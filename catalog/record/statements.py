@@ -1,0 +1,155 @@
+"""The hot statements, compiled once from the tables: text and column order for lists of tuples.
+
+Core with dictionaries costs twice as much a row, Core row by row ten times (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects.sqlite import dialect
+
+from catalog.store import schema
+
+
+def insert_text(table: Table, *columns: str, ignore: bool = False) -> str:
+    """``INSERT INTO table (columns) VALUES (?, …)`` for ``exec_driver_sql(text, [tuple, …])``."""
+    values = dict.fromkeys(columns)
+    compiled = str(
+        insert(table)
+        .values({table.c[name]: value for name, value in values.items()})
+        .compile(dialect=dialect(paramstyle="qmark"), compile_kwargs={"literal_binds": False})
+    )
+    return compiled.replace("INSERT INTO", "INSERT OR IGNORE INTO", 1) if ignore else compiled
+
+
+CONTENT: Final = ("content_id", "sha256", "md5", "size")
+RASTER: Final = ("raster_id", "level", "class", "digest")
+ANALYSIS: Final = (
+    "content_id",
+    "epoch_id",
+    "toolchain_id",
+    "fidelity",
+    "reason",
+    "pixel_id",
+    "view_id",
+    "payload",
+    "payload_reason",
+    "format",
+    "width",
+    "height",
+    "frames",
+    "model",
+    "dtype",
+    "channels",
+    "orientation",
+    "icc_sha256",
+    "layout_id",
+    "cv2_imread_md5",
+    "pillow_tobytes_md5",
+    "pillow_save_md5",
+    "loader_errors",
+    "complaints",
+    "analysed_ms",
+)
+PAGE: Final = (
+    "content_id",
+    "epoch_id",
+    "page_no",
+    "role",
+    "width",
+    "height",
+    "model",
+    "dtype",
+    "channels",
+    "pixels",
+    "view",
+)
+TAGVAL: Final = (
+    "tagval_id",
+    "digest",
+    "code",
+    "name",
+    "type",
+    "count",
+    "value",
+    "num",
+    "raw",
+    "sha256",
+    "broken",
+)
+REVISION: Final = (
+    "rev_id",
+    "file_id",
+    "prev_rev_id",
+    "content_id",
+    "dir_id",
+    "name",
+    "name_text",
+    "size",
+    "mtime_ns",
+    "ctime_ns",
+    "inode",
+    "dev",
+    "nlink",
+    "allocated",
+    "observed_ms",
+    "run_id",
+)
+FILE: Final = (
+    "file_id",
+    "root_id",
+    "dir_id",
+    "name",
+    "name_text",
+    "presence",
+    "outcome",
+    "reason",
+    "size",
+    "mtime_ns",
+    "ctime_ns",
+    "inode",
+    "nlink",
+    "allocated",
+    "content_id",
+    "pixel_id",
+    "view_id",
+    "rev_id",
+    "baseline_rev_id",
+    "first_seen_ms",
+    "changed_ms",
+    "state_since_ms",
+)
+EVENT: Final = (
+    "event_id",
+    "at_ms",
+    "kind",
+    "root_id",
+    "file_id",
+    "from_rev_id",
+    "to_rev_id",
+    "run_id",
+    "actor",
+    "detail",
+)
+
+# In the order of their references: what is flushed first is referred to by what follows.
+ORDER: Final[dict[str, str]] = {
+    "dir": insert_text(schema.dir_, "dir_id", "root_id", "path", "path_text"),
+    "content": insert_text(schema.content, *CONTENT),
+    "raster": insert_text(schema.raster, *RASTER),
+    "layout": insert_text(schema.layout, "layout_id", "value"),
+    "analysis": insert_text(schema.analysis, *ANALYSIS),
+    "page": insert_text(schema.page, *PAGE),
+    "tagval": insert_text(schema.tagval, *TAGVAL),
+    "tagset": insert_text(schema.tagset, "tagset_id", "digest"),
+    "tagset_member": insert_text(schema.tagset_member, "tagset_id", "tagval_id", ignore=True),
+    "ifd": insert_text(
+        schema.ifd, "content_id", "ifd_no", "kind", "parent_no", "tagset_id", "width", "height", "layout"
+    ),
+    "ifd_tag": insert_text(schema.ifd_tag, "content_id", "ifd_no", "tagval_id", ignore=True),
+    "revision": insert_text(schema.revision, *REVISION),
+    "file": insert_text(schema.file, *FILE),
+    "event": insert_text(schema.event, *EVENT),
+}
