@@ -1,0 +1,239 @@
+"""Compare what a walk sees with what the record knows, and prove absences.
+
+Pure, but for ``recheck_absence``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from catalog.watch.mounts import TRUSTED, MountTrust, borders_below
+from catalog.watch.walk import Listing, Look, joined_path, walk_key
+
+
+class KnownFile(NamedTuple):
+    """What the record knows of a file. The four stat fields are those of its last inspection, or None."""
+
+    file_id: int
+    size: int | None
+    mtime_ns: int | None
+    ctime_ns: int | None
+    inode: int | None
+    """Unsigned, as the kernel gives it."""
+
+
+@dataclass(slots=True)
+class Differences:
+    """One folder's walk against the record. Names are those of the folder."""
+
+    new: list[tuple[bytes, Look]] = field(default_factory=list)
+    altered: list[tuple[bytes, KnownFile, Look]] = field(default_factory=list)
+    unchanged: int = 0
+    vanished: list[tuple[bytes, KnownFile]] = field(default_factory=list)
+    """Known, and not in a clean listing: suspects. Absence still needs its proof (``recheck_absence``)."""
+    unknown: list[tuple[bytes, KnownFile]] = field(default_factory=list)
+    """Known, not seen, and the listing (or this name's look) failed: nothing may be concluded."""
+
+
+def compare(listing: Listing, known: Mapping[bytes, KnownFile], trust: MountTrust = TRUSTED) -> Differences:
+    """Which files of this folder are new, altered, unchanged, vanished.
+
+    Any difference of size, mtime_ns, ctime_ns or inode is work; fields that the mount does not keep take
+    no part. Stamps that the server cut down later (a value and the same one rounded down to the mount's
+    granularity) count as equal.
+    """
+    differences = Differences()
+    entries, get = listing.entries, known.get
+    new, altered = differences.new, differences.altered
+    if trust.inode_trusted and trust.ctime_compared and trust.mtime_granularity_ns <= 1:
+        for name, look in entries.items():
+            row = get(name)
+            if row is None:
+                new.append((name, look))
+            elif row[1:5] != look:
+                altered.append((name, row, look))
+    else:
+        for name, look in entries.items():
+            row = get(name)
+            if row is None:
+                new.append((name, look))
+            elif not same_look(row, look, trust):
+                altered.append((name, row, look))
+    differences.unchanged = len(entries) - len(new) - len(altered)
+    if len(known) > differences.unchanged + len(altered):
+        for name, row in known.items():
+            if name not in entries:
+                lost = (
+                    differences.vanished
+                    if listing.clean and name not in listing.unknown
+                    else differences.unknown
+                )
+                lost.append((name, row))
+    return differences
+
+
+def same_look(known: KnownFile, look: Look, trust: MountTrust) -> bool:
+    """Whether the fields that this mount keeps say that nobody touched the file."""
+    size, mtime_ns, ctime_ns, inode = look
+    step = trust.mtime_granularity_ns
+    return (
+        known[1] == size
+        and _same_stamp(known[2], mtime_ns, step)
+        and (not trust.ctime_compared or _same_stamp(known[3], ctime_ns, step))
+        and (not trust.inode_trusted or known[4] == inode)
+    )
+
+
+def _same_stamp(known: int | None, seen: int, step: int) -> bool:
+    if known == seen:
+        return True
+    if known is None or step <= 1:
+        return False
+    return known == seen // step * step or seen == known // step * step
+
+
+RACY_NS: Final = 20_000_000
+"""How far apart two writes may be and still get one stamp on a local disk (a tick of 10 ms, twice)."""
+
+
+def racy_until_ns(look: Look, trust: MountTrust = TRUSTED) -> int:
+    """The wall clock (ns) until which a rewrite of the same size could leave the same stamps behind.
+
+    A reading begun before that proves nothing about the stamps: look again later (git's racy rule). An
+    mtime in the future does not count where ctime is kept, for a rewrite would pull ctime to now.
+    """
+    stamp = look[2] if trust.ctime_trusted else look[1]
+    return stamp + max(RACY_NS, trust.mtime_granularity_ns)
+
+
+class Coverage:
+    """Which known folders a finished walk has accounted for: streams, keeps one entry a folder."""
+
+    def __init__(self, start: bytes = b"", after: bytes | None = None) -> None:
+        self._start = start
+        self._after = walk_key(after) if after is not None else None
+        self._seen: dict[bytes, tuple[bool, frozenset[bytes]]] = {}
+
+    def add(self, listing: Listing) -> None:
+        """Take note of a listing that the walk gave."""
+        there = frozenset((*listing.subdirs, *listing.mounts, *listing.unknown))
+        self._seen[listing.path] = (listing.clean, there)
+
+    def listed(self, folder: bytes) -> bool:
+        return folder in self._seen
+
+    def gone(self, folder: bytes) -> bool:
+        """Whether a known folder was shown not to be there any more, by the clean listing of one above it.
+
+        False for listed folders and for everything below what could not be listed, is another mount, or
+        lies outside this walk's part of the tree.
+        """
+        if folder in self._seen or (self._after is not None and walk_key(folder) <= self._after):
+            return False
+        below = folder
+        while below and below != self._start:
+            above, _, name = below.rpartition(b"/")
+            seen = self._seen.get(above)
+            if seen is not None:
+                return seen[0] and name not in seen[1]
+            below = above
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceProof:
+    """The second look at one path. ``absent`` only when it was shown; ``reason`` in words."""
+
+    path: bytes
+    absent: bool
+    reason: str
+
+
+def recheck_absence(root: bytes, paths: Iterable[bytes]) -> list[AbsenceProof]:
+    """Look again, now, at each relative path: ``lstat`` finds nothing *and* its folder lists without it.
+
+    The nearest folder above that still exists must list to its end without error; every failure (EACCES,
+    EIO, ESTALE, a mount in between …) leaves the absence unproven. Does not judge the root itself: the
+    share guard must be asked before and after. Raises nothing of the file system.
+    """
+    listings: dict[bytes, frozenset[bytes] | OSError] = {}
+    borders = borders_below(root)
+    return [_recheck(root, path, listings, borders) for path in paths]
+
+
+def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
+    root: bytes, path: bytes, listings: dict[bytes, frozenset[bytes] | OSError], borders: frozenset[bytes]
+) -> AbsenceProof:
+    folder = b""
+    for name in path.split(b"/"):
+        if folder and os.path.join(root, folder) in borders:
+            return AbsenceProof(path, False, "another file system is mounted above it")
+        names = listings.get(folder)
+        if names is None:
+            names = listings[folder] = _names(os.path.join(root, folder) if folder else root)
+        if isinstance(names, OSError):
+            return AbsenceProof(path, False, f"its folder cannot be listed: {names.strerror or names}")
+        here = joined_path(folder, name)
+        try:
+            look = os.lstat(os.path.join(root, here))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                return AbsenceProof(path, False, f"cannot be looked at: {error.strerror}")
+            if name in names:
+                return AbsenceProof(path, False, "listed, but not to be found")
+            return AbsenceProof(path, True, "gone" if here == path else "gone with its folder")
+        if name not in names:
+            return _other_spelling(path, name, names)
+        if here != path and not stat.S_ISDIR(look.st_mode):
+            what = "a symbolic link" if stat.S_ISLNK(look.st_mode) else "a file"
+            return AbsenceProof(path, True, f"its folder is now {what}")
+        folder = here
+    if stat.S_ISREG(look.st_mode):
+        return AbsenceProof(path, False, "it is there")
+    what = (
+        "a folder"
+        if stat.S_ISDIR(look.st_mode)
+        else "a symbolic link"
+        if stat.S_ISLNK(look.st_mode)
+        else "special"
+    )
+    return AbsenceProof(path, True, f"no file any more: it is {what}")
+
+
+def _names(folder: bytes) -> frozenset[bytes] | OSError:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries)
+    except OSError as error:
+        return error
+
+
+def _other_spelling(path: bytes, name: bytes, names: frozenset[bytes]) -> AbsenceProof:
+    """A file system that ignores case (or Unicode forms) finds the old name where the new one is."""
+    folded = _folded(name)
+    for other in names:
+        if _folded(other) == folded:
+            return AbsenceProof(path, True, f"now spelled {os.fsdecode(other)!r}")
+    return AbsenceProof(path, False, "it is there, but was not listed")
+
+
+def _folded(name: bytes) -> str:
+    return unicodedata.normalize("NFC", os.fsdecode(name)).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class MassRule:
+    """Too many files missing at once is held back until somebody confirms it."""
+
+    share: float = 0.2
+    files: int = 50
+
+    def holds(self, missing: int, rows: int) -> bool:
+        """True when more than ``files``, and more than ``share`` of a root's ``rows``, went in one pass."""
+        return missing > self.files and missing > self.share * rows
