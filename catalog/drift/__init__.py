@@ -1,0 +1,21 @@
+"""Drift: two content states in, one verdict with reasons out. Pure and total (docs/drift.md)."""
+
+from catalog.drift.layout import layout_changes
+from catalog.drift.tags import tag_changes
+from catalog.drift.verdicts import SEVERITY, compare_levels, comparison, manner, same_picture, verdict
+from catalog.drift.wording import good_copy_sentence, restored_sentence, summary, swapped_sentence
+
+__all__ = [
+    "SEVERITY",
+    "compare_levels",
+    "comparison",
+    "good_copy_sentence",
+    "layout_changes",
+    "manner",
+    "restored_sentence",
+    "same_picture",
+    "summary",
+    "swapped_sentence",
+    "tag_changes",
+    "verdict",
+]
