@@ -39,11 +39,12 @@ REFUSED_EXTENSIONS: Final = {
 }
 """Extensions that Pillow registers and the catalogue leaves out, with the reason."""
 
+# Made by the system, never by people: thumbnails, snapshots and bins of network storage and Windows.
+# lost+found is unreadable for all but root, and would make every ext4 share "incomplete" for ever.
 _SYSTEM_FOLDERS: Final = frozenset(
-    # Made by the system, never by people: thumbnails, snapshots and bins of network storage and Windows.
-    # lost+found is unreadable for all but root, and would make every ext4 share "incomplete" for ever.
-    b"@eadir/@recycle/#recycle/#snapshot/~snapshot/$recycle.bin/lost+found/system volume information".split(
-        b"/"
+    (
+        *(b"@eadir", b"@recycle", b"#recycle", b"#snapshot", b"~snapshot"),
+        *(b"$recycle.bin", b"system volume information", b"lost+found"),
     )
 )
 _SYSTEM_FILES: Final = frozenset((b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"icon\r"))
