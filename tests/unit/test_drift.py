@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from catalog.drift import (
     comparison,
     manner,
     same_picture,
+    summary,
     verdict,
 )
 from catalog.terms import (
@@ -124,6 +126,14 @@ def test_the_severities_are_those_of_the_table() -> None:
         "missing": "warning",
         "unreadable": "warning",
     }
+
+
+def test_the_users_page_has_a_row_for_each_kind_and_manner() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "drift.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    kinds = {row[0]: (row[1], row[-1]) for row in rows if len(row) == 4 and row[-1] in {*Severity}}
+    assert kinds == {f"`{kind}`": (summary(kind), SEVERITY[kind].value) for kind in Kind}
+    assert {row[0] for row in rows if len(row) == 5} >= {f"`{how}`" for how in Manner}
 
 
 @pytest.mark.parametrize("how", [Manner.ROT, Manner.UNEXPLAINED])
