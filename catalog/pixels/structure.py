@@ -16,6 +16,13 @@ from catalog.terms import Fidelity, Ifd, Layout, PageRole
 class NotAnImage(Exception):
     """The bytes are no image file of a format that we know, or its header is broken; ``str`` says why."""
 
+    def __init__(self, reason: str, *, format: str | None = None, claims: str | None = None) -> None:
+        super().__init__(reason)
+        self.format = format
+        """Pillow's name of the format by its first bytes, when it is one that has no header parser here."""
+        self.claims = claims
+        """Pillow's name of the format that the file pretends to be, when its header is broken."""
+
 
 @dataclass(frozen=True, slots=True)
 class TiffFrame:
@@ -61,7 +68,9 @@ class Frame:
     model: str
     """``gray graya rgb rgba rgba-premul cmyk lab ycbcr cfa inkN``, ``+N`` for N further samples."""
     dtype: str
-    """``uN iN`` with the declared bits (1-, 2- and 4-bit gray and palettes widen to ``u8``), ``f16 f32 f64``."""
+    """``uN iN`` with the declared bits, ``f16 f32 f64``.
+
+    Unsigned 1-bit samples of any model, 2- and 4-bit gray, and palettes widen to ``u8``."""
     channels: int
     fidelity: Fidelity
     """The best that container and codec permit: EXACT (lossless), DECODER (lossy), UNVERIFIED (quirk)."""
@@ -71,6 +80,8 @@ class Frame:
     tiff: TiffFrame | None = None
     counted: bool = True
     """Belongs to the file's combined digest (rule 9)."""
+    defects: tuple[str, ...] = ()
+    """Proof of damage to this image alone; those of counted frames are in ``Structure.defects``, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +103,15 @@ class Structure:
     """Proof of damage, in words: a segment beyond the end, a CRC or Adler-32 that is wrong, truncation."""
     detail: dict[str, Any] = field(default_factory=dict)
     """What the format's own decoder module wants to know (PNG: color_type, bit_depth, trns, actl …)."""
+
+
+def parse(data: bytes | memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+    """What the file says of itself. ``NotAnImage`` with a plain reason when it is no image that we know.
+
+    ``full_values``: no ``Tag.raw`` is cut. ``payload``: compute the ``pay1`` digest (one SHA-256 over the
+    compressed image); without it both ``payload`` and ``payload_reason`` are None.
+    """
+    from catalog.pixels.tiff_file import parse_tiff
+
+    view = memoryview(data)
+    return parse_tiff(view, full_values=full_values, payload=payload)

@@ -1,0 +1,91 @@
+"""A TIFF or BigTIFF file as a ``Structure``: its directories, images, layout and payload."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import astuple, replace
+
+from catalog.pixels.structure import Frame, Structure, TiffFrame
+from catalog.pixels.tagnames import compression_name
+from catalog.pixels.tiff import walk
+from catalog.pixels.tiff_frames import tiff_frames
+from catalog.pixels.tiff_model import PREDICTED
+from catalog.terms import Fidelity, Layout
+
+_SUBSAMPLING = {
+    (1, 1): "4:4:4",
+    (2, 1): "4:2:2",
+    (2, 2): "4:2:0",
+    (1, 2): "4:4:0",
+    (4, 1): "4:1:1",
+    (4, 2): "4:1:0",
+}
+
+
+def subsampling_name(horizontal: int, vertical: int) -> str:
+    """``4:2:0`` for (2, 2) …; ``4x4`` where the notation has no word."""
+    return _SUBSAMPLING.get((horizontal, vertical)) or f"{horizontal}x{vertical}"
+
+
+def parse_tiff(view: memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+    """What a TIFF says of itself (``structure.parse``)."""
+    found = walk(view, full_values=full_values)
+    frames, defects = tiff_frames(view, found)
+    images = [frame for frame in frames if frame.counted]
+    if found.limited is not None:
+        frames = tuple(_doubtful(frame, found.limited) for frame in frames)
+    first = images[0]
+    assert first.ifd is not None
+    main = found.directories[first.ifd]
+    outer = found.directories[0]
+    many = len(frames) > 1
+    for frame in images:
+        where = f"image {frame.index + 1}: " if many else ""
+        defects.extend(where + defect for defect in frame.defects)
+    container = "BigTIFF" if found.big else "TIFF"
+    layouts = [_layout(frame, container, found.order) for frame in images]
+    orientation = main.number(274, 0) or outer.number(274, 1)
+    return Structure(
+        format="TIFF",
+        frames=frames,
+        layout=with_rest(layouts),
+        orientation=orientation if 1 <= orientation <= 8 else 1,
+        ifds=tuple(directory.ifd() for directory in found.directories),
+        icc=main.raw(34675) or outer.raw(34675) or None,
+        defects=(*found.defects, *defects),
+        detail={"notes": tuple(found.notes), "big": found.big, "byte_order": found.order},
+    )
+
+
+def _doubtful(frame: Frame, reason: str) -> Frame:
+    return replace(frame, fidelity=Fidelity.UNVERIFIED, fidelity_reason=frame.fidelity_reason or reason)
+
+
+def _layout(frame: Frame, container: str, order: str) -> Layout:
+    tiff = frame.tiff
+    assert isinstance(tiff, TiffFrame)
+    return Layout(
+        container=container,
+        compression=compression_name(tiff.compression),
+        byte_order=order,
+        predictor=tiff.predictor if tiff.compression in PREDICTED else None,
+        planar="separate" if tiff.planar == 2 else "contiguous",
+        segments=len(tiff.offsets),
+        rows_per_strip=None if tiff.tiled else tiff.segment_height,
+        tile_width=tiff.segment_width if tiff.tiled else None,
+        tile_height=tiff.segment_height if tiff.tiled else None,
+        fill_order=tiff.fill_order,
+        subsampling=subsampling_name(*tiff.subsampling) if tiff.photometric == 6 else None,
+    )
+
+
+def with_rest(layouts: Iterable[Layout]) -> Layout:
+    """The first layout, with ``rest`` a digest of the others (none: no ``rest``)."""
+    first, *others = layouts
+    if not others:
+        return first
+    digest = hashlib.sha256()
+    for layout in others:
+        digest.update(repr(astuple(layout)).encode())
+    return replace(first, rest=digest.hexdigest())
