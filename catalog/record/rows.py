@@ -1,0 +1,152 @@
+"""What the record holds of single files, as the recording side needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from catalog.record.batch import Batch, signed
+from catalog.store.codes import OUTCOME, PRESENCE
+from catalog.terms import Outcome, Presence, Stat
+
+KnownRow = tuple[int, int | None, int, int, int]
+"""(file_id, size, mtime_ns, ctime_ns, inode): what a walk compares; size None forces another look."""
+
+
+class FileRow(NamedTuple):
+    """The current state of one file. ``path`` is relative to the root."""
+
+    file_id: int
+    root_id: int
+    path: bytes
+    presence: Presence
+    outcome: Outcome
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    """Signed, as the record holds it."""
+    content_id: int | None
+    rev_id: int | None
+    baseline_rev_id: int | None
+    nlink: int
+    allocated: int
+    root_path: bytes
+
+    @property
+    def stat(self) -> Stat:
+        """The last observed stat; the device is not kept."""
+        return Stat(self.size, self.mtime_ns, self.ctime_ns, self.inode, 0, self.nlink, self.allocated)
+
+    @property
+    def absolute(self) -> bytes:
+        return self.root_path + b"/" + self.path
+
+
+_SELECT: Final = (
+    "SELECT f.file_id, f.root_id, d.path, f.name, f.presence, f.outcome, f.size, f.mtime_ns, f.ctime_ns,"
+    " f.inode, f.content_id, f.rev_id, f.baseline_rev_id, f.nlink, f.allocated, r.path"
+    " FROM file AS f JOIN dir AS d ON d.dir_id = f.dir_id JOIN root AS r ON r.root_id = f.root_id "
+)
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """(folder, name) of a relative path; the folder of the root is b""."""
+    folder, _, name = path.rpartition(b"/")
+    return folder, name
+
+
+def text_of(name: bytes) -> str | None:
+    """A printable form for names that are not UTF-8; None for all others."""
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "backslashreplace")
+    return None
+
+
+class Rows:
+    """Lookups of single files, inside or outside a transaction."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def _files(self, where: str, parameters: tuple[Any, ...]) -> list[FileRow]:
+        return [
+            FileRow(
+                row[0],
+                row[1],
+                row[2] + b"/" + row[3] if row[2] else row[3],
+                PRESENCE.word[row[4]],
+                OUTCOME.word[row[5]],
+                *row[6:],
+            )
+            for row in self._batch.question(_SELECT + where, parameters)
+        ]
+
+    def at(self, root_id: int, path: bytes) -> FileRow | None:
+        """The living file of a path, else the last one that was there before."""
+        folder, name = split(path)
+        where = "WHERE d.root_id = ? AND d.path = ? AND f.name = ? AND "
+        key = (root_id, folder, name)
+        found = self._files(where + "f.presence <> 3", key) or self._files(
+            where + "f.presence = 3 AND f.retired_ms IS NULL ORDER BY f.state_since_ms DESC, f.file_id DESC"
+            " LIMIT 1",
+            key,
+        )
+        return found[0] if found else None
+
+    def by_id(self, file_id: int) -> FileRow:
+        return self._files("WHERE f.file_id = ?", (file_id,))[0]
+
+    def by_inode(self, inode: int, size: int, mtime_ns: int) -> list[FileRow]:
+        """Living files that were last seen with this inode, size and mtime."""
+        return self._files(
+            "WHERE f.inode = ? AND f.size = ? AND f.mtime_ns = ? AND f.presence <> 3 AND r.state <> 3 LIMIT 8",
+            (signed(inode), size, mtime_ns),
+        )
+
+    def by_content(self, sha256: bytes, limit: int = 16) -> list[FileRow]:
+        """Living files whose last content has this raw digest."""
+        return self._files(
+            "WHERE f.content_id = (SELECT content_id FROM content WHERE sha256 = ?) AND f.presence <> 3"
+            f" AND r.state <> 3 ORDER BY f.file_id LIMIT {limit}",
+            (sha256,),
+        )
+
+    def below(self, root_id: int, folder: bytes) -> list[FileRow]:
+        """Living files directly in one folder."""
+        return self._files("WHERE d.root_id = ? AND d.path = ? AND f.presence <> 3", (root_id, folder))
+
+    def suspects(self, root_id: int) -> list[FileRow]:
+        """Files that were not seen, and whose absence is not proven."""
+        return self._files("WHERE f.root_id = ? AND f.presence = 2", (root_id,))
+
+    def folders(self, root_id: int) -> Iterator[bytes]:
+        """Folders with living files, in no order."""
+        rows = self._batch.question(
+            "SELECT d.path FROM dir AS d WHERE d.root_id = ? AND EXISTS"
+            " (SELECT 1 FROM file AS f WHERE f.dir_id = d.dir_id AND f.presence <> 3)",
+            (root_id,),
+        )
+        return (row[0] for row in rows)
+
+    def living(self, root_id: int) -> int:
+        """How many files of a root are counted as present."""
+        row = self._batch.question(
+            "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE root_id = ? AND presence <> 3", (root_id,)
+        )
+        return int(row[0][0])
+
+    def known(self, root_id: int, folder: bytes) -> dict[bytes, KnownRow]:
+        """What a walk compares one folder with: name → row, living files only; committed state.
+
+        Files that could not be read, or whose inspection is still due, have no size: look at them again.
+        """
+        rows = self._batch.reader().execute(
+            "SELECT f.name, f.file_id, CASE WHEN f.outcome IN (0, 2) THEN NULL ELSE f.size END, f.mtime_ns,"
+            " f.ctime_ns, f.inode FROM dir AS d JOIN file AS f ON f.dir_id = d.dir_id AND f.presence <> 3"
+            " WHERE d.root_id = ? AND d.path = ?",
+            (root_id, folder),
+        )
+        return {row[0]: row[1:] if row[5] >= 0 else (*row[1:5], row[5] + (1 << 64)) for row in rows}
