@@ -12,10 +12,11 @@ import dataclasses
 import importlib.util
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_group
 
 from catalog import __version__
@@ -86,10 +87,7 @@ def available() -> list[str]:
 
 def build() -> TyperGroup:
     """The root command, ready to parse."""
-    group = get_group(_root)
-    for option in group.params:
-        _spare_pydantic(option)
-    return group
+    return get_group(_root)
 
 
 # ----------------------------------------------------------------------------------------- global options
@@ -198,8 +196,6 @@ def _load(noun: str, global_options: list[Any]) -> Any:
 
 def _furnish(command: Any, shared: list[Any]) -> None:
     command.epilog = command.epilog or _EPILOG
-    for option in command.params:
-        _spare_pydantic(option)
     taken = {name for option in command.params for name in option.opts}
     command.params.extend(option for option in shared if not taken.intersection(option.opts))
     for child in getattr(command, "commands", {}).values():
@@ -209,12 +205,12 @@ def _furnish(command: Any, shared: list[Any]) -> None:
 class _Plain:
     """Takes words as they are, and leaves every other value to Typer's own coercion.
 
-    Typer builds a pydantic adapter for each option, also for those that nobody gave: importing pydantic
-    costs as much as importing Typer twice over. A path or a name is a ``str`` already.
+    Typer builds a pydantic adapter for each option, also for ``--help`` and for those that nobody gave, and
+    importing pydantic takes twice as long as importing Typer. A path or a name is a ``str`` already.
     """
 
-    def __init__(self, option: Any) -> None:
-        self._full = option.get_runtime_param
+    def __init__(self, full: Callable[[], Any]) -> None:
+        self._full = full
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         annotation = param.type_descriptor.annotation
@@ -228,7 +224,10 @@ class _Plain:
         return self._full().coerce(value, param=param, ctx=ctx)
 
 
-def _spare_pydantic(option: Any) -> None:
-    if hasattr(option, "get_runtime_param") and hasattr(option, "type_descriptor"):
-        plain = _Plain(option)
-        option.get_runtime_param = lambda: plain
+def _spare_pydantic(kind: Any) -> None:
+    full = kind.get_runtime_param
+    kind.get_runtime_param = lambda self: _Plain(lambda: full(self))
+
+
+for _kind in (TyperOption, TyperArgument):
+    _spare_pydantic(_kind)
