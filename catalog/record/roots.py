@@ -63,9 +63,21 @@ class Roots:
 
     @staticmethod
     def _root(row: Any) -> Root:
-        inode = row[8] + (1 << 64) if row[8] is not None and row[8] < 0 else row[8]
-        trusted = (bool(row[9]), bool(row[10]))
-        return Root(row[0], row[1], row[2], ROOT_STATE.word[row[3]], *row[4:8], inode, *trusted, *row[11:])
+        return Root(
+            root_id=row[0],
+            name=row[1],
+            path=row[2],
+            state=ROOT_STATE.word[row[3]],
+            state_reason=row[4],
+            marker=row[5],
+            fs_type=row[6],
+            fs_source=row[7],
+            root_inode=row[8] + (1 << 64) if row[8] is not None and row[8] < 0 else row[8],
+            inode_trusted=bool(row[9]),
+            ctime_trusted=bool(row[10]),
+            mtime_granularity_ns=row[11],
+            last_reconcile_ms=row[12],
+        )
 
     def by_id(self, root_id: int) -> Root:
         rows = self._batch.question(f"SELECT {_COLUMNS} FROM root WHERE root_id = ?", (root_id,))
