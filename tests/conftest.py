@@ -1,0 +1,220 @@
+"""What all tests share: waiting for facts, no leaks, the real images, and the program as a real process."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """``eventually(predicate, timeout=5.0)``: poll until the predicate is true, and give what it gave.
+
+    The last exception of the predicate, or its last value, stands in the failure.
+    """
+
+    def wait(predicate: Callable[[], T], timeout: float = 5.0, interval: float = 0.01) -> T:
+        deadline = time.monotonic() + timeout
+        while True:
+            trouble: Exception | None = None
+            value: Any = None
+            try:
+                value = predicate()
+            except Exception as error:  # noqa: BLE001 - a predicate may fail until the fact is there
+                trouble = error
+            if value:
+                return value
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"not within {timeout} s; last: {trouble or value!r}") from trouble
+            time.sleep(interval)
+
+    return wait
+
+
+# ------------------------------------------------------------------------------------------------- leaks
+
+
+@dataclass(frozen=True)
+class Held:
+    """What this process holds that a test could leave behind."""
+
+    threads: frozenset[threading.Thread]
+    children: frozenset[int]
+    descriptors: frozenset[tuple[int, str]]
+
+    @classmethod
+    def now(cls) -> Held:
+        return cls(frozenset(threading.enumerate()), frozenset(_children()), frozenset(_descriptors()))
+
+    def beyond(self, before: Held) -> list[str]:
+        return [
+            *(f"thread {thread.name}" for thread in self.threads - before.threads),
+            *(f"child process {pid}: {_command(pid)}" for pid in self.children - before.children),
+            *(
+                f"descriptor {number} -> {target}"
+                for number, target in sorted(self.descriptors - before.descriptors)
+            ),
+        ]
+
+
+def _children() -> Iterator[int]:
+    """Children of this process, zombies (nobody waited for them) among them."""
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/children") as stream:
+                yield from map(int, stream.read().split())
+        except FileNotFoundError:  # the thread has just ended
+            continue
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline") as stream:
+            return stream.read().replace("\0", " ").strip() or "(zombie)"
+    except FileNotFoundError:
+        return "(gone)"
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            yield int(number), os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:  # the listing's own
+            continue
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks() -> Iterator[None]:
+    """Fail the test that leaves a thread, a child process or a file descriptor behind.
+
+    Set up before every other fixture of the test and torn down after it, so fixtures are held to it, too.
+    """
+    before = Held.now()
+    yield
+    left = Held.now().beyond(before)
+    deadline = time.monotonic() + 2.0
+    while left and time.monotonic() < deadline:
+        gc.collect()  # a reference cycle is no leak
+        time.sleep(0.01)  # nor is a thread on its way out
+        left = Held.now().beyond(before)
+    assert not left, "left behind: " + "; ".join(left)
+
+
+# ----------------------------------------------------------------------------------- images, the program
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real images (``CATALOG_CORPUS``, or ``../shared/corpus`` beside the checkout)."""
+    named = os.environ.get("CATALOG_CORPUS")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "corpus"
+    if not folder.is_dir():
+        pytest.skip(f"the image corpus is not here: {folder} (set CATALOG_CORPUS)")
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of ``catalog`` came to."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class CatalogCli:
+    """Runs ``python -m catalog`` as a real process with a home of its own.
+
+    The database and the configuration are named by the environment: a developer's real catalogue in
+    ``/var/lib/catalog`` is never touched. ``env={"CATALOG_DATABASE": None}`` takes a variable away.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.database = home / "catalog.sqlite3"
+        self.config = home / "catalog.toml"
+        self.config.touch()
+        self.python = sys.executable
+
+    def environment(self, env: Mapping[str, str | None] | None = None) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not _steers_catalog(name)}
+        wanted: dict[str, str | None] = {
+            **kept,
+            "HOME": str(self.home),
+            "CATALOG_DATABASE": str(self.database),
+            "CATALOG_CONFIG": str(self.config),
+            "PYTHONPATH": str(CHECKOUT),
+            **(env or {}),
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def start(
+        self,
+        *words: str | bytes | os.PathLike[str],
+        cwd: Path | str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        **options: Any,
+    ) -> subprocess.Popen[bytes]:
+        """The process itself, with pipes; the caller ends it (``with`` does)."""
+        return subprocess.Popen(
+            [self.python, "-m", "catalog", *words],
+            cwd=cwd or self.home,
+            env=self.environment(env),
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )
+
+    def __call__(
+        self,
+        *words: str | bytes | os.PathLike[str],
+        stdin: bytes | None = None,
+        timeout: float = 60.0,
+        **options: Any,
+    ) -> Ran:
+        """Run to the end. A run that takes longer than ``timeout`` seconds is killed and fails the test."""
+        if stdin is not None:
+            options["stdin"] = subprocess.PIPE
+        with self.start(*words, start_new_session=True, **options) as started:
+            try:
+                stdout, stderr = started.communicate(stdin, timeout)
+            except BaseException:
+                os.killpg(started.pid, signal.SIGKILL)  # its decode workers, too
+                raise
+        return Ran(started.returncode, stdout or b"", (stderr or b"").decode(errors="backslashreplace"))
+
+
+def _steers_catalog(name: str) -> bool:
+    return name.startswith(("CATALOG_", "XDG_")) or name in (
+        "STATE_DIRECTORY",
+        "JOURNAL_STREAM",
+        "NOTIFY_SOCKET",
+    )
+
+
+@pytest.fixture
+def catalog_cli(tmp_path_factory: pytest.TempPathFactory) -> CatalogCli:
+    """``catalog_cli("scan", folder).json``; see ``CatalogCli``."""
+    return CatalogCli(tmp_path_factory.mktemp("home"))
