@@ -177,6 +177,15 @@ def test_ifds_have_readable_labels_and_pair_by_them() -> None:
     assert {(*change["old"], *change["new"]) for change in changes["changed"]} == {("a", "b")}
 
 
+def test_a_code_that_stands_twice_is_two_tags() -> None:
+    first, second = ascii_tag(305, "Software", "A"), ascii_tag(305, "Software", "B")
+    changes = tag_changes(
+        replace(ANALYSIS, ifds=(page_ifd(first, second),)), replace(ANALYSIS, ifds=(page_ifd(second),))
+    )
+    assert changes["changed"] == [{"ifd": "page 0", "name": "Software", "old": ["A"], "new": ["B"]}]
+    assert changes["removed"] == [{"ifd": "page 0", "name": "Software", "old": ["B"]}]
+
+
 def test_parents_in_a_circle_do_not_hang() -> None:
     circle = (Ifd(0, IfdKind.EXIF, 1, ()), Ifd(1, IfdKind.GPS, 0, (ascii_tag(40000, "A", "a"),)))
     changes = tag_changes(replace(ANALYSIS, ifds=circle), ANALYSIS)

@@ -127,8 +127,12 @@ def test_the_seed_file_resaved_by_pillow_reads_as_promised() -> None:
     ],
 )
 def test_display_says_how_the_picture_is_turned_now(old: int, new: int, words: str) -> None:
-    before = replace(OLD, analysis=replace(ANALYSIS, image=replace(IMAGE, orientation=old)))
-    found = verdict(before, revised(view=OTHER, image={"orientation": new}), Manner.ORDINARY)
+    def side(orientation: int) -> dict[str, object]:
+        tags = page_ifd(short_tag(274, "Orientation", orientation))
+        return {"image": {"orientation": orientation}, "ifds": (tags,)}
+
+    before = revised(evidence={"sha256": digest("old bytes")}, **side(old))
+    found = verdict(before, revised(view=OTHER, **side(new)), Manner.ORDINARY)
     assert found.kind is Kind.DISPLAY
     assert found.reasons == (words, "pixels identical")
 
