@@ -113,8 +113,15 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read
 
 
+# The others are accepted one by one, by somebody who named the file, never by a policy.
+_ACCEPTABLE = tuple(kind for kind in Kind if kind not in (Kind.BROKEN, Kind.MISSING, Kind.UNREADABLE))
+
+
 def _kinds(value: Any) -> tuple[Kind, ...]:
-    return tuple(Kind(word) for word in _texts(value))
+    kinds = tuple(Kind(word) for word in _texts(value))
+    if not set(kinds) <= set(_ACCEPTABLE):
+        raise ValueError
+    return kinds
 
 
 TEXT: Final = ValueKind("text", _text)
@@ -128,7 +135,7 @@ SIZE: Final = ValueKind('bytes, or text like "500MB" or "2GiB"', size)
 GLOBS: Final = ValueKind("a list of globs", _texts)
 EXTENSIONS: Final = ValueKind("a list of file name extensions", _extensions)
 MODE: Final = ValueKind('"auto", "inotify", "poll" or "both"', _one_of("auto", "inotify", "poll", "both"))
-KINDS: Final = ValueKind("a list of kinds of drift: " + ", ".join(Kind), _kinds)
+KINDS: Final = ValueKind("a list of kinds of drift: " + ", ".join(_ACCEPTABLE), _kinds)
 
 
 # ----------------------------------------------------------------------------------------------- settings

@@ -140,7 +140,7 @@ WRONG = {
     "guard_deadline_seconds": ["0"],
     "watch_mode": ["'fast'", "['poll']", "1"],
     "max_rate_bytes": ["'fast'", "-5"],
-    "auto_accept": ["'metadata'", "['rot']", "[1]"],
+    "auto_accept": ["'metadata'", "['rot']", "['broken']", "['missing']", "[1]"],
 }
 
 
