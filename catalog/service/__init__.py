@@ -1,0 +1,1 @@
+"""Joins the stages: watch → backlog → inspection → record. Owns loops, signals and shutdown order."""
