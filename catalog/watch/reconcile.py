@@ -146,6 +146,9 @@ class Coverage:
         return False
 
 
+_THERE: Final = "it is there"
+
+
 @dataclass(frozen=True, slots=True)
 class AbsenceProof:
     """The second look at one path. ``absent`` only when it was shown; ``reason`` in words."""
@@ -153,6 +156,11 @@ class AbsenceProof:
     path: bytes
     absent: bool
     reason: str
+
+    @property
+    def there(self) -> bool:
+        """Seen again as a regular file: worth an inspection. (Not absent and not there: unknown.)"""
+        return self.reason == _THERE
 
 
 def recheck_absence(root: bytes, paths: Iterable[bytes]) -> list[AbsenceProof]:
@@ -195,7 +203,7 @@ def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
             return AbsenceProof(path, True, f"its folder is now {what}")
         folder = here
     if stat.S_ISREG(look.st_mode):
-        return AbsenceProof(path, False, "it is there")
+        return AbsenceProof(path, False, _THERE)
     what = (
         "a folder"
         if stat.S_ISDIR(look.st_mode)
