@@ -45,7 +45,8 @@ def confirm_absences(
         return 0
     gone = [suspect for suspect in due if proofs[suspect.row.path].absent]
     for suspect in due:
-        if not proofs[suspect.row.path].absent:
+        proof = proofs[suspect.row.path]
+        if not proof.absent and proof.there:
             _look_again(session, suspect, tally)
     rule = MassRule(settings.mass_missing_share, settings.mass_missing_files)
     if rule.holds(len(gone), session.recorder.rows.living(root.root_id)):
@@ -62,12 +63,15 @@ def confirm_absences(
 
 
 def _look_again(session: Session, suspect: Suspect, tally: Tally) -> None:
-    """Not proven absent: it is inspected like any other path when it can be, and stays a suspect if not."""
+    """It is there after all: inspected like any other path, once; whoever flickers stays a suspect."""
     row = suspect.row
-    session.suspects.pop(row.file_id, None)
+    if suspect.looked_again:
+        return
     current = session.recorder.rows.by_id(row.file_id)
     if current.path != row.path or current.presence.value == "missing":
+        session.suspects.pop(row.file_id, None)
         return
+    suspect.looked_again = True
     session.submit(Job(row.root_id, row.path, row.size), new_plan(tally, row=current))
 
 

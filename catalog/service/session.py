@@ -85,6 +85,7 @@ class Suspect:
     since: float
     """time.monotonic() of the first look that did not find it."""
     reason: str
+    looked_again: bool = False
 
 
 @dataclass(slots=True)

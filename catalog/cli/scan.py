@@ -1,0 +1,208 @@
+"""What is on these shares, and what changed since the last look?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from catalog.cli.context import Invocation, invocation
+from catalog.cli.options import AllowIncomplete, Json, conclude
+
+if TYPE_CHECKING:
+    from catalog.service.scan import ScanResult
+
+app = typer.Typer()
+
+
+@app.command()
+def scan(
+    context: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Folders; each new one becomes a share.", show_default=False
+        ),
+    ] = None,
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the new share (default: its folder's)."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include", metavar="GLOB", help="Catalogue other files, too, by raw checksums; may be repeated."
+        ),
+    ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Follow symbolic links.", show_default=False)
+    ] = False,
+    max_rate: Annotated[
+        str | None, typer.Option("--max-rate", metavar="SIZE", help="Read no more a second, e.g. 50MB.")
+    ] = None,
+    as_json: Json = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """What is on these shares, and what changed since the last look?
+
+    Walks each share, inspects the files that are new or whose size, times or inode moved, follows moves, and
+    notes what is missing. Files that nobody touched are not re-read. May be interrupted at any time: the
+    next scan goes on. Without PATH: every share of the catalogue.
+    """
+    import dataclasses
+
+    from catalog.config import size
+    from catalog.errors import Locked, UsageError
+    from catalog.service.handover import daemon_runs
+    from catalog.service.opening import make_ready, refuse_inside
+    from catalog.service.scan import resolved
+
+    run = invocation(context)
+    settings = run.settings
+    if max_rate is not None:
+        try:
+            settings = dataclasses.replace(settings, max_rate_bytes=size(max_rate))
+        except ValueError:
+            raise UsageError(f"--max-rate {max_rate}: expected a size like 50MB") from None
+    settings = dataclasses.replace(
+        settings,
+        include=(*settings.include, *(include or ())),
+        follow_links=settings.follow_links or follow_links,
+    )
+    folders = resolved(paths or [])
+    database = run.database.path
+    refuse_inside(database, folders)
+    new = make_ready(database, run.say)
+    run.say(f"{'new catalogue' if new else 'catalogue'}: {database}")
+    try:
+        result = _scan_here(run, database, settings, folders, name)
+    except Locked:
+        if not daemon_runs(database):
+            raise
+        document = _ask_daemon(run, database, folders, name)
+        _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
+        return
+    document = {**result.document(), "interrupted": result.interrupted}
+    _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
+
+
+def _scan_here(
+    run: Invocation, database: str, settings: Any, folders: list[bytes], name: str | None
+) -> ScanResult:
+    from catalog.cli.progress import Progress
+    from catalog.errors import UsageError
+    from catalog.service.opening import actor, cataloguing
+    from catalog.service.reconcile import Phase
+    from catalog.service.scan import scan as scan_targets
+    from catalog.service.scan import targets
+    from catalog.service.session import Tally
+    from catalog.service.signals import Stop
+
+    with (
+        cataloguing(database, settings, "scan") as session,
+        Stop() as stop,
+        Progress("scan", quiet=run.quiet) as bar,
+    ):
+        chosen = targets(session.roots, folders, name=name, actor=actor())
+        if not chosen:
+            raise UsageError("no folder was named and there is no share yet", hint="catalog scan FOLDER")
+
+        def show(tally: Tally, phase: Phase) -> None:
+            known = phase is not Phase.WALK
+            bar.update(
+                tally.inspected,
+                tally.bytes_read,
+                total_files=tally.queued if known else None,
+                total_size=tally.queued_bytes if known else None,
+            )
+
+        return scan_targets(session, chosen, progress=show, stop=stop)
+
+
+def _ask_daemon(run: Invocation, database: str, folders: list[bytes], name: str | None) -> dict[str, Any]:
+    from catalog.cli.progress import Progress
+    from catalog.service.handover import hand_over
+
+    run.say("a daemon is running: the scan is handed to it")
+    arguments = {"folders": [folder.hex() for folder in folders], "name": name}
+    with Progress("scan", quiet=run.quiet) as bar:
+
+        def show(progress: dict[str, Any]) -> None:
+            bar.update(
+                progress.get("inspected", 0),
+                progress.get("bytes_read", 0),
+                total_files=progress.get("queued"),
+                total_size=progress.get("queued_bytes"),
+            )
+
+        return hand_over(database, "scan", arguments, show)
+
+
+def _answer(run: Invocation, document: dict[str, Any], *, as_json: bool, allow_incomplete: bool) -> None:
+    from catalog.cli.output import Frame, Incomplete, answer
+    from catalog.errors import Exit
+    from catalog.terms import printable
+
+    interrupted = document.pop("interrupted", False)
+    problems = document["problems"]
+    incomplete = [Incomplete(item["root"], f"{item['path']}: {item['reason']}") for item in problems[:100]]
+    files = document["files"]
+    for field, words in (
+        ("pending", "still being written"),
+        ("unreadable", "cannot be read: catalog query errors"),
+        ("held_missing", "not there any more, held back until confirmed"),
+    ):
+        if files[field]:
+            incomplete.append(Incomplete(None, words, files[field]))
+    if interrupted:
+        incomplete.append(Incomplete(None, "interrupted; run the same command again to go on"))
+    answer(Frame("catalog.scan/1", None, tuple(incomplete)), document, as_json=as_json, words=tuple)
+    for line in summary(document):
+        run.say(line)
+    for item in incomplete[:20]:
+        run.warn(printable(f"incomplete: {item.words}"))
+    if interrupted:
+        raise typer.Exit(Exit.INTERRUPTED)
+    conclude(incomplete=bool(incomplete), allow_incomplete=allow_incomplete)
+
+
+def summary(document: dict[str, Any]) -> list[str]:
+    """What a curator reads after a scan."""
+    from catalog.terms import counted, human_size, joined
+
+    files, skipped = document["files"], document["skipped"]
+    roots = joined(root["name"] for root in document["roots"])
+    lines = [
+        f"{roots}: {counted(files['seen'], 'image file')}: {files['new']:,} new, {files['changed']:,} changed,"
+        f" {files['moved']:,} moved, {files['missing']:,} missing, {files['unchanged']:,} unchanged"
+        f" ({human_size(document['bytes_read'])} read in {document['seconds']:.1f} s)"
+    ]
+    if files["not_reread"]:
+        lines.append(
+            f"{counted(files['not_reread'], 'unchanged file was', 'unchanged files were')} not re-read:"
+            " size, times and inode are as recorded"
+        )
+    if files["undecodable"]:
+        lines.append(
+            f"{counted(files['undecodable'], 'file does', 'files do')} not decode: catalog query errors"
+        )
+    left_out = [
+        words
+        for number, words in (
+            (
+                skipped["ignored"],
+                counted(skipped["ignored"], "other file or folder", "other files or folders"),
+            ),
+            (skipped["symlinks"], counted(skipped["symlinks"], "symbolic link")),
+            (skipped["special"], counted(skipped["special"], "special file")),
+        )
+        if number
+    ]
+    if left_out:
+        lines.append(f"not catalogued: {joined(left_out)}")
+    if skipped["symlinks"] > files["seen"]:
+        lines.append("most of this tree is symbolic links: --follow-links catalogues what they point to")
+    if files["changed"] or files["missing"]:
+        lines.append("what changed, how and why: catalog query drift")
+    return lines

@@ -1,0 +1,97 @@
+"""Open the catalogue for a command that writes: place, migration, lock."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from catalog.config import Settings
+from catalog.errors import UsageError
+from catalog.record.batch import Batch
+from catalog.record.roots import Roots
+from catalog.record.runs import Runs
+from catalog.service.session import Session
+from catalog.store.engine import writing_engine
+from catalog.store.lock import CataloguingLock
+from catalog.store.migration import prepare
+from catalog.terms import printable
+from catalog.watch.mounts import is_network, mount_of
+
+
+def make_ready(database: str, announce: Callable[[str], None] = lambda _: None) -> bool:
+    """Create or migrate the catalogue; refuse a place where SQLite's locks do not hold. True if it is new.
+
+    Raises CatalogError.
+    """
+    folder = os.path.realpath(os.fsencode(os.path.dirname(os.path.abspath(database))))
+    while not os.path.isdir(folder) and folder != b"/":
+        folder = os.path.dirname(folder)
+    mount = mount_of(folder)
+    if mount is not None and is_network(mount.fstype):
+        raise UsageError(
+            f"the catalogue cannot live on a network file system ({mount.fstype}): {printable(database)}",
+            hint="put it on a local disk with --database PATH; the share itself may be on the network",
+        )
+    new = not os.path.exists(database)
+    prepare(database, announce=announce)
+    return new
+
+
+def refuse_inside(database: str, folders: list[bytes]) -> None:
+    """The catalogue never writes to a share, so its own file must not lie in one."""
+    place = os.path.realpath(os.fsencode(database))
+    for folder in folders:
+        if place.startswith(folder.rstrip(b"/") + b"/"):
+            raise UsageError(
+                f"the catalogue would lie inside the share {printable(folder)}: {printable(database)}",
+                hint="choose another place with --database",
+            )
+
+
+@contextmanager
+def cataloguing(database: str, settings: Settings, command: str) -> Iterator[Session]:
+    """The one cataloguing process: the lock is held, workers are started. Raises Locked at once."""
+    with CataloguingLock(database, command):
+        session = Session(database, settings)
+        try:
+            yield session
+        except BaseException:
+            # What waits may be half of something; the disk is the truth, and the next walk finds it again.
+            session.recorder.rollback()
+            raise
+        finally:
+            session.close()
+
+
+class Desk:
+    """Small admin writes beside a cataloguing process: shares and requests. A context manager."""
+
+    def __init__(self, database: str) -> None:
+        self._engine = writing_engine(database)
+        self._batch = Batch(self._engine, database)
+        self.roots = Roots(self._batch)
+        self.runs = Runs(self._batch)
+
+    def commit(self) -> None:
+        self._batch.commit()
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._batch.rollback()
+        self._batch.close()
+        self._engine.dispose()
+
+
+def actor() -> str:
+    """Who asks: the user behind sudo, else the user of this process."""
+    named = os.environ.get("SUDO_USER") or os.environ.get("USER")
+    if named:
+        return named
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,162 @@
+"""``catalog scan``: bring the record of some shares up to date, once, and say what was found."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.errors import NotFound, UsageError
+from catalog.record.roots import Root, Roots
+from catalog.service.reconcile import Phase, Reconcile
+from catalog.service.session import Session, Tally
+from catalog.service.shares import Shares
+from catalog.terms import RootState, path_fields, printable
+
+STEP_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A share, or one folder of it, that is to be scanned."""
+
+    root: Root
+    start: bytes
+
+
+@dataclass(slots=True)
+class ScanResult:
+    """What a scan saw, in sums over its roots."""
+
+    tally: Tally = field(default_factory=Tally)
+    roots: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    """``{"root", "path", "reason"}``: what could not be seen or finished."""
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        tally = self.tally
+        return not (
+            self.problems or self.interrupted or tally.pending or tally.unreadable or tally.held_missing
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The JSON fields of ``catalog scan --json`` (docs: README, "JSON")."""
+        tally = self.tally
+        return {
+            "roots": self.roots,
+            "files": {
+                "seen": tally.seen,
+                "new": tally.new,
+                "changed": tally.changed,
+                "unchanged": tally.unchanged + tally.touched,
+                "not_reread": tally.unchanged,
+                "missing": tally.missing,
+                "moved": tally.moved,
+                "reappeared": tally.reappeared,
+                "unreadable": tally.unreadable,
+                "undecodable": tally.undecodable,
+                "pending": tally.pending,
+                "held_missing": tally.held_missing,
+            },
+            "skipped": {
+                "symlinks": tally.symlinks,
+                "ignored": tally.ignored,
+                "special": tally.special,
+            },
+            "bytes_read": tally.bytes_read,
+            "seconds": round(self.seconds, 3),
+            "problems": self.problems,
+        }
+
+
+def resolved(paths: Sequence[str]) -> list[bytes]:
+    """Absolute folders without symbolic links. Raises NotFound and UsageError with the path as it was typed."""
+    folders = []
+    for path in paths:
+        real = os.path.realpath(os.fsencode(path))
+        try:
+            os.stat(real)
+        except OSError as error:
+            raise NotFound(
+                f"{printable(path)}: {error.strerror}",
+                hint="check the spelling, and that the share is mounted",
+            ) from error
+        if not os.path.isdir(real):
+            raise UsageError(
+                f"{printable(path)} is a file, not a folder", hint="scan the folder that holds it"
+            )
+        folders.append(real)
+    return folders
+
+
+def targets(roots: Roots, folders: Sequence[bytes], *, name: str | None, actor: str | None) -> list[Target]:
+    """The shares that the folders are or lie in; new ones are registered. No folder: every share."""
+    if not folders:
+        return [Target(root, b"") for root in roots.all()]
+    found: list[Target] = []
+    for folder in folders:
+        root = roots.holding(folder)
+        if root is None:
+            root = roots.add(folder, name, actor)
+        start = folder[len(root.path.rstrip(b"/")) + 1 :]
+        found.append(Target(root, start))
+    # A folder inside another one of the same call would be walked twice.
+    return [
+        target
+        for target in dict.fromkeys(found)
+        if not any(
+            other.root.root_id == target.root.root_id
+            and other.start != target.start
+            and (not other.start or target.start.startswith(other.start + b"/"))
+            for other in found
+        )
+    ]
+
+
+def scan(
+    session: Session,
+    chosen: Sequence[Target],
+    *,
+    progress: Callable[[Tally, Phase], None] = lambda _tally, _phase: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> ScanResult:
+    """Reconcile each target, one after the other. ``stop`` ends it early with everything recorded so far."""
+    result = ScanResult()
+    began = time.monotonic()
+    shares = Shares(session)
+    for target in chosen:
+        root = shares.open(target.root)
+        result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
+        if root.state is not RootState.ONLINE:
+            result.problems.append(_problem(root, b"", f"{root.state.value}: {root.state_reason or ''}"))
+            continue
+        reconcile = Reconcile(session, root, lambda root=root: shares.there(root), start=target.start)  # type: ignore[misc]
+        while reconcile.phase is not Phase.DONE:
+            reconcile.step(STEP_SECONDS)
+            progress(reconcile.tally, reconcile.phase)
+            if stop():
+                result.interrupted = True
+                break
+        _add(result.tally, reconcile.tally)
+        result.problems.extend(_problem(root, path, reason) for path, reason in reconcile.problems)
+        result.roots[-1]["state"] = shares.refresh(root).state.value
+        if result.interrupted:
+            session.recorder.commit()
+            break
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _problem(root: Root, path: bytes, reason: str) -> dict[str, Any]:
+    absolute = os.path.join(root.path, path) if path else root.path
+    return {"root": root.name, **path_fields(absolute), "reason": reason}
+
+
+def _add(total: Tally, part: Tally) -> None:
+    for name in Tally.__slots__:
+        setattr(total, name, getattr(total, name) + getattr(part, name))
