@@ -30,11 +30,13 @@ class Root:
     ctime_trusted: bool
     mtime_granularity_ns: int
     last_reconcile_ms: int | None
+    identity: str | None
+    """What the share guard knows the share by, JSON."""
 
 
 _COLUMNS: Final = (
     "root_id, name, path, state, state_reason, marker, fs_type, fs_source, root_inode, inode_trusted,"
-    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms"
+    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms, identity"
 )
 
 
@@ -48,6 +50,7 @@ class MountRecord:
     inode_trusted: bool
     ctime_trusted: bool
     mtime_granularity_ns: int
+    identity: str
 
 
 class Roots:
@@ -77,6 +80,7 @@ class Roots:
             ctime_trusted=bool(row[10]),
             mtime_granularity_ns=row[11],
             last_reconcile_ms=row[12],
+            identity=row[13],
         )
 
     def by_id(self, root_id: int) -> Root:
@@ -185,7 +189,7 @@ class Roots:
     def set_mount(self, root_id: int, mount: MountRecord) -> None:
         self._batch.execute(
             "UPDATE root SET fs_type = ?, fs_source = ?, root_inode = ?, inode_trusted = ?, ctime_trusted = ?,"
-            " mtime_granularity_ns = ? WHERE root_id = ?",
+            " mtime_granularity_ns = ?, identity = ? WHERE root_id = ?",
             (
                 mount.fs_type,
                 mount.fs_source,
@@ -193,6 +197,7 @@ class Roots:
                 mount.inode_trusted,
                 mount.ctime_trusted,
                 mount.mtime_granularity_ns,
+                mount.identity,
                 root_id,
             ),
         )

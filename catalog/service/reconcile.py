@@ -79,9 +79,9 @@ class Reconcile:
         if not self._queue:
             session.pool.flush()
         waits = self.phase is Phase.INSPECT or len(self._queue) >= AHEAD_JOBS
-        session.pump(seconds if waits and session.busy else 0.0)
+        session.pump(seconds if waits and session.busy() else 0.0)
         self._beat()
-        if self.phase is Phase.INSPECT and not self._queue and not session.busy:
+        if self.phase is Phase.INSPECT and not self._queue and not session.busy():
             self._conclude()
 
     def _row(self, known: int | None) -> FileRow | None:
@@ -187,11 +187,11 @@ class Reconcile:
     def _conclude(self) -> None:
         session, tally = self.session, self.tally
         session.resolve_moves()
-        if session.busy:
+        if session.busy():
             return
         session.recorder.commit()
         confirm_absences(session, self.root, self._share_there, tally)
-        if session.busy:
+        if session.busy():
             return  # a suspect turned out to be there: it is inspected first
         self._finish_run()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,7 +129,20 @@ def scan(
     """Reconcile each target, one after the other. ``stop`` ends it early with everything recorded so far."""
     result = ScanResult()
     began = time.monotonic()
-    shares = Shares(session)
+    with closing(Shares(session)) as shares:
+        _scan_each(session, shares, chosen, result, progress, stop)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
+    session: Session,
+    shares: Shares,
+    chosen: Sequence[Target],
+    result: ScanResult,
+    progress: Callable[[Tally, Phase], None],
+    stop: Callable[[], bool],
+) -> None:
     for target in chosen:
         root = shares.open(target.root)
         result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
@@ -148,8 +162,6 @@ def scan(
         if result.interrupted:
             session.recorder.commit()
             break
-    result.seconds = time.monotonic() - began
-    return result
 
 
 def _problem(root: Root, path: bytes, reason: str) -> dict[str, Any]:

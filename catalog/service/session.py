@@ -144,7 +144,6 @@ class Session:
 
     # --------------------------------------------------------------------------------------- in flight
 
-    @property
     def busy(self) -> bool:
         """Whether anything is in flight or waits for its retry."""
         return bool(self._plans or self._retries)
@@ -376,7 +375,7 @@ class Session:
 
     def wait_until_recorded(self, *, seconds: float = 0.1) -> None:
         """Pump until nothing is in flight, retries included; then resolve the moves and commit."""
-        while self.busy:
+        while self.busy():
             self.pool.flush()
             self.pump(seconds)
         self.resolve_moves()

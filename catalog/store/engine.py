@@ -44,7 +44,7 @@ def shown(database: str) -> str:
     return printable(os.fsencode(database))
 
 
-def translate(error: BaseException, database: str) -> CatalogError | None:
+def translate(error: BaseException, database: str) -> CatalogError | None:  # noqa: PLR0911 - one case a line
     """The world's errors of SQLite as ours; None for a programming error, which must crash loudly."""
     if not isinstance(error, sqlite3.Error):
         return None

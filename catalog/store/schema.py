@@ -98,6 +98,7 @@ root = _table(
     _text("fs_type"),
     _text("fs_source"),
     _int("root_inode", null=True),
+    _text("identity"),
     _int("inode_trusted", default=1),
     _int("ctime_trusted", default=1),
     _int("mtime_granularity_ns", default=1),

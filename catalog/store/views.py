@@ -91,7 +91,8 @@ FROM {table} AS g JOIN file AS f ON f.{column} = g.{key} AND f.presence <> 3
 JOIN dir AS d ON d.dir_id = f.dir_id JOIN root AS r ON r.root_id = f.root_id WHERE g.n_files > 1{where}"""
 
 
-_V_TAG: Final = f"""SELECT x.content_id, x.ifd_no, {IFD_KIND.sql_case("i.kind")} AS ifd, t.code, t.name, t.type, t.count,
+_V_TAG: Final = f"""SELECT x.content_id, x.ifd_no, {IFD_KIND.sql_case("i.kind")} AS ifd,
+  t.code, t.name, t.type, t.count,
   t.value, t.num FROM (
   SELECT i.content_id, i.ifd_no, m.tagval_id FROM ifd AS i JOIN tagset_member AS m ON m.tagset_id = i.tagset_id
   UNION ALL SELECT content_id, ifd_no, tagval_id FROM ifd_tag) AS x

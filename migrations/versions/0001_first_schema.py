@@ -162,6 +162,7 @@ STATEMENTS = (
         fs_type TEXT,
         fs_source TEXT,
         root_inode INTEGER,
+        identity TEXT,
         inode_trusted INTEGER DEFAULT 1 NOT NULL,
         ctime_trusted INTEGER DEFAULT 1 NOT NULL,
         mtime_granularity_ns INTEGER DEFAULT 1 NOT NULL,

@@ -1,0 +1,124 @@
+"""The shares of a session: each with its guard, its identity in the record, and what its mount can be trusted with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from catalog.record.roots import MountRecord, Root
+from catalog.service.session import Session
+from catalog.terms import RootState
+from catalog.watch.guard import RootCheck, ShareGuard, ShareIdentity
+from catalog.watch.mounts import probe
+
+
+def identity_text(identity: ShareIdentity) -> str:
+    """An identity as the record keeps it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return {"hex": value.hex()}
+        if isinstance(value, frozenset):
+            return [plain(item) for item in sorted(value)]
+        return value
+
+    return json.dumps({name: plain(value) for name, value in asdict(identity).items()}, sort_keys=True)
+
+
+def identity_of(text: str) -> ShareIdentity:
+    """The reverse of ``identity_text``."""
+
+    def rich(value: Any) -> Any:
+        if isinstance(value, dict):
+            return bytes.fromhex(value["hex"])
+        if isinstance(value, list):
+            return frozenset(rich(item) for item in value)
+        return value
+
+    return ShareIdentity(**{name: rich(value) for name, value in json.loads(text).items()})
+
+
+class Shares:
+    """Guards by root. ``close`` ends their processes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._guards: dict[int, ShareGuard] = {}
+        self._probed: set[int] = set()
+
+    def open(self, root: Root) -> Root:
+        """Look at a share for the first time in this session; its row as it is now.
+
+        A new share is identified and its mount probed; a known one is compared with what it was.
+        """
+        guard = self._guards.get(root.root_id)
+        if guard is None:
+            known = identity_of(root.identity) if root.identity else None
+            guard = self._guards[root.root_id] = ShareGuard(root.path, known)
+        self._session.roots_by_id[root.root_id] = root
+        self.check(root)
+        return self._session.roots_by_id[root.root_id]
+
+    def check(self, root: Root) -> RootCheck:
+        """Ask the guard and record what it says."""
+        session, guard = self._session, self._guards[root.root_id]
+        check = guard.check(session.settings.guard_deadline_seconds)
+        current = session.roots_by_id[root.root_id]
+        changed = (current.state, current.state_reason) != (check.state, check.reason or None)
+        learned = check.online and guard.identity is not None and self._learn(current, guard.identity)
+        if changed:
+            session.roots.set_state(current, check.state, check.reason or None)
+        if changed or learned:
+            session.recorder.commit()
+            session.recorder.forget_mounts()
+            session.roots_by_id[root.root_id] = session.roots.by_id(root.root_id)
+        return check
+
+    def _learn(self, root: Root, identity: ShareIdentity) -> bool:
+        """Keep what identifies the share, and what its stat fields are worth. True if the record changed."""
+        text = identity_text(identity)
+        if root.identity == text and root.root_id in self._probed:
+            return False
+        self._probed.add(root.root_id)
+        trust = probe(root.path)
+        mount = MountRecord(
+            identity.fstype or "",
+            (identity.source or b"").decode("utf-8", "backslashreplace"),
+            identity.root_inode or 0,
+            trust.inode_trusted,
+            trust.ctime_trusted,
+            trust.mtime_granularity_ns,
+            text,
+        )
+        unchanged = (
+            root.identity == text
+            and (root.inode_trusted, root.ctime_trusted) == (trust.inode_trusted, trust.ctime_trusted)
+            and root.mtime_granularity_ns == trust.mtime_granularity_ns
+        )
+        if unchanged:
+            return False
+        self._session.roots.set_mount(root.root_id, mount)
+        return True
+
+    def there(self, root: Root) -> bool:
+        """Whether the share is surely there, now."""
+        return self.check(root).online
+
+    def refresh(self, root: Root) -> Root:
+        return self._session.roots_by_id[root.root_id]
+
+    def state(self, root_id: int) -> RootState:
+        return self._session.roots_by_id[root_id].state
+
+    def forget(self, root_id: int) -> None:
+        """The share was removed."""
+        guard = self._guards.pop(root_id, None)
+        if guard is not None:
+            guard.close()
+        self._session.roots_by_id.pop(root_id, None)
+
+    def close(self) -> None:
+        for guard in self._guards.values():
+            guard.close()
+        self._guards.clear()
