@@ -8,9 +8,12 @@ against this, never the other way round.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from catalog.terms import Fidelity, Ifd, Layout, PageRole
+
+MAX_FRAMES: Final = 65_536
+"""Images of one file that are listed; those of a longer one are ``unverified``."""
 
 
 class NotAnImage(Exception):
@@ -105,13 +108,46 @@ class Structure:
     """What the format's own decoder module wants to know (PNG: color_type, bit_depth, trns, actl …)."""
 
 
-def parse(data: bytes | memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+def parse(
+    data: bytes | memoryview, *, full_values: bool = False, payload: bool = True, checksums: bool = True
+) -> Structure:
     """What the file says of itself. ``NotAnImage`` with a plain reason when it is no image that we know.
 
     ``full_values``: no ``Tag.raw`` is cut. ``payload``: compute the ``pay1`` digest (one SHA-256 over the
-    compressed image); without it both ``payload`` and ``payload_reason`` are None.
+    compressed image); without it both ``payload`` and ``payload_reason`` are None. ``checksums``: inflate the
+    image data of a PNG to check their Adler-32 and length (CRCs are always checked); for TIFF there is
+    ``tiff_segments.tiff_deflate_defects``. ``detail["notes"]`` holds oddities that touch no sample.
     """
-    from catalog.pixels.tiff_file import parse_tiff
+    from catalog.pixels import bmp, gif, jpeg, png, pnm, tiff_file, webp
+    from catalog.pixels.sniff import sniff
 
     view = memoryview(data)
-    return parse_tiff(view, full_values=full_values, payload=payload)
+    name = sniff(view)
+    if name == "TIFF":
+        return tiff_file.parse_tiff(view, full_values=full_values, payload=payload)
+    if name == "JPEG":
+        return jpeg.parse_jpeg(view, full_values=full_values, payload=payload)
+    if name == "PNG":
+        return png.parse_png(view, full_values=full_values, payload=payload, checksums=checksums)
+    if name == "WEBP":
+        return webp.parse_webp(view, full_values=full_values, payload=payload)
+    if name in ("GIF", "BMP", "PPM"):
+        plain = {"GIF": gif.parse_gif, "BMP": bmp.parse_bmp, "PPM": pnm.parse_pnm}[name]
+        return plain(view, payload=payload)
+    raise unknown(view, name)
+
+
+def unknown(view: memoryview, name: str | None) -> NotAnImage:
+    """The reason why bytes without a header parser are no image."""
+    if name is not None:
+        return NotAnImage(f"{name}: this format has no header parser", format=name)
+    if not len(view):
+        return NotAnImage("an empty file")
+    head = bytes(view[:512])
+    if not any(head):
+        return NotAnImage("zero bytes where a header should be")
+    if b"PNG" in head[:5] or b"IHDR" in head[8:24]:
+        return NotAnImage("the PNG signature is damaged (line ends converted, or bit 7 lost)", claims="PNG")
+    if all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in head):
+        return NotAnImage("text, not an image")
+    return NotAnImage(f"no known image format (first bytes {head[:8].hex(' ')})")

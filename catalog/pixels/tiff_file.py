@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import astuple, replace
 
+from catalog.pixels.payload import tiff_payload
 from catalog.pixels.structure import Frame, Structure, TiffFrame
 from catalog.pixels.tagnames import compression_name
 from catalog.pixels.tiff import walk
@@ -46,6 +47,7 @@ def parse_tiff(view: memoryview, *, full_values: bool = False, payload: bool = T
     container = "BigTIFF" if found.big else "TIFF"
     layouts = [_layout(frame, container, found.order) for frame in images]
     orientation = main.number(274, 0) or outer.number(274, 1)
+    digest, reason = tiff_payload(view, found, frames) if payload else (None, None)
     return Structure(
         format="TIFF",
         frames=frames,
@@ -53,6 +55,8 @@ def parse_tiff(view: memoryview, *, full_values: bool = False, payload: bool = T
         orientation=orientation if 1 <= orientation <= 8 else 1,
         ifds=tuple(directory.ifd() for directory in found.directories),
         icc=main.raw(34675) or outer.raw(34675) or None,
+        payload=digest,
+        payload_reason=reason,
         defects=(*found.defects, *defects),
         detail={"notes": tuple(found.notes), "big": found.big, "byte_order": found.order},
     )

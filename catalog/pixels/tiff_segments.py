@@ -152,34 +152,52 @@ def tiff_deflate_defects(data: bytes | memoryview, frame: Frame) -> list[str]:
     for index, (offset, size) in enumerate(zip(tiff.offsets, tiff.counts, strict=True)):
         if size > 0:
             needed = segment_bytes(tiff, frame.width, frame.height, index)
-            reason = inflate_defect(view[offset : offset + size], needed)
+            inflation = Inflation(needed)
+            inflation.feed(view[offset : offset + size])
+            reason = inflation.defect()
             if reason:
                 broken.setdefault(reason, []).append(index)
     return [_some(found, word, total, reason) for reason, found in broken.items()]
 
 
-def inflate_defect(stream: memoryview, needed: int) -> str | None:
-    """Why a zlib stream that must give ``needed`` bytes is broken, None when it is whole.
+class Inflation:
+    """Inflates a zlib stream only to see whether it is whole; what comes out is counted and dropped."""
 
-    More bytes than needed are no defect. At most ``needed`` and a little more are inflated.
-    """
-    inflater = zlib.decompressobj()
-    held = 0
-    try:
-        for start in range(0, len(stream), _PIECE):
-            pending: bytes | memoryview = stream[start : start + _PIECE]
-            while pending and not inflater.eof and held <= needed + _PIECE:
-                held += len(inflater.decompress(pending, _PIECE))
-                pending = inflater.unconsumed_tail
-        while not inflater.eof and held <= needed + _PIECE:
-            part = inflater.decompress(b"", _PIECE)
-            if not part:
-                break
-            held += len(part)
-    except zlib.error as error:
-        return f"broken: {error}"
-    if held < needed:
-        return "too short after Deflate"
-    if not inflater.eof and held <= needed + _PIECE:
-        return "without the end of its Deflate stream"
-    return None
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        """Bytes that must come out. More are no defect, and are not inflated to the end."""
+        self._held = 0
+        self._inflater = zlib.decompressobj()
+        self._error: str | None = None
+
+    def feed(self, stream: memoryview) -> None:
+        """The next piece of the stream."""
+        try:
+            for start in range(0, len(stream), _PIECE):
+                pending: bytes | memoryview = stream[start : start + _PIECE]
+                while pending and self._open():
+                    self._held += len(self._inflater.decompress(pending, _PIECE))
+                    pending = self._inflater.unconsumed_tail
+                if not self._open():
+                    break
+        except zlib.error as error:
+            self._error = f"broken: {error}"
+
+    def _open(self) -> bool:
+        return self._error is None and not self._inflater.eof and self._held <= self.needed + _PIECE
+
+    def defect(self) -> str | None:
+        """After the last piece: what is wrong in words, None when the stream is whole."""
+        try:
+            while self._open():
+                part = self._inflater.decompress(b"", _PIECE)
+                if not part:
+                    break
+                self._held += len(part)
+        except zlib.error as error:
+            self._error = f"broken: {error}"
+        if self._error is not None:
+            return self._error
+        if self._held < self.needed:
+            return f"too short: {self._held:,} of {self.needed:,} bytes after inflating"
+        return "without the end of its zlib stream" if self._open() else None
