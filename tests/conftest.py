@@ -207,7 +207,7 @@ class CatalogCli:
 
 
 def _steers_catalog(name: str) -> bool:
-    return name.startswith(("CATALOG_", "XDG_")) or name in (
+    return name.startswith(("CATALOG_", "XDG_", "PYTHON")) or name in (
         "STATE_DIRECTORY",
         "JOURNAL_STREAM",
         "NOTIFY_SOCKET",

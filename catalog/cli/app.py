@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
-import logging
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 from typer.main import get_group
 
-from catalog import __version__
+from catalog import __version__, logs
 from catalog.cli.context import Invocation
 from catalog.errors import Exit
 
@@ -147,16 +146,10 @@ def _catalog(
     The catalogue tells changed bytes from changed pixels. It reads images and never touches them.
     """
     context.obj = Invocation(database, config, verbose, quiet)
-    _log(verbose)
+    logs.setup(verbose, quiet)
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(Exit.USAGE)
-
-
-def _log(verbose: int) -> None:
-    if verbose:
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("catalog").setLevel(logging.DEBUG if verbose > 1 else logging.INFO)
 
 
 _FIELDS = {"database": "database_option", "config": "config_option", "verbose": "verbose", "quiet": "quiet"}
@@ -170,7 +163,7 @@ def _also_here(option: Any) -> Any:
         root = context.find_root()
         if value and isinstance(root.obj, Invocation):
             root.obj = dataclasses.replace(root.obj, **{field: value})
-            _log(root.obj.verbose)
+            logs.setup(root.obj.verbose, root.obj.quiet)
         return value
 
     twin = copy.copy(option)

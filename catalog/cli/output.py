@@ -20,7 +20,6 @@ from typing import Any, Final
 from catalog.cli import tables
 from catalog.cli.context import Invocation
 from catalog.cli.options import Format
-from catalog.errors import OutputFailed
 from catalog.terms import Level, counted, iso, printable
 
 Row = Mapping[str, Any]
@@ -245,27 +244,17 @@ def on_terminal() -> bool:
 
 def write_line(line: str) -> None:
     """A line for people, in the terminal's encoding; control characters are escaped."""
-    _put(lambda: print(printable(line)))
+    print(printable(line))
 
 
 def write(answer: str | bytes) -> None:
-    """Part of an answer for programs: UTF-8, or bytes as they are. Raises OutputFailed on a full disk.
+    """Part of an answer for programs: UTF-8, or bytes as they are.
 
     It goes past the text layer of stdout: one command answers through ``write`` or ``write_line``, not both.
     """
     content = answer.encode() if isinstance(answer, str) else answer
-    stdout = sys.stdout
-    if stdout is not None:
-        _put(lambda: stdout.buffer.write(content))
-
-
-def _put(action: Callable[[], object]) -> None:
-    try:
-        action()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputFailed(f"the answer could not be written: {error.strerror}") from error
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(content)
 
 
 # Control characters and bidirectional overrides: they stand in JSON strings only, never between them, so

@@ -1,0 +1,21 @@
+"""What the tests of commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small share: three pictures in two folders, two of them with equal pixels in unequal files."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("share")
+    (folder / "scans").mkdir()
+    picture = Image.linear_gradient("L").resize((40, 30))
+    picture.save(folder / "scans" / "a.tif")
+    picture.save(folder / "b.tif", compression="tiff_lzw")
+    picture.rotate(180).save(folder / "c.png")
+    return folder
