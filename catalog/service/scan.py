@@ -147,7 +147,7 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
         root = shares.open(target.root)
         result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
         if root.state is not RootState.ONLINE:
-            result.problems.append(_problem(root, b"", f"{root.state.value}: {root.state_reason or ''}"))
+            result.problems.append(problem(root, b"", f"{root.state.value}: {root.state_reason or ''}"))
             continue
         reconcile = Reconcile(session, root, lambda root=root: shares.there(root), start=target.start)  # type: ignore[misc]
         while reconcile.phase is not Phase.DONE:
@@ -156,19 +156,21 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
             if stop():
                 result.interrupted = True
                 break
-        _add(result.tally, reconcile.tally)
-        result.problems.extend(_problem(root, path, reason) for path, reason in reconcile.problems)
+        add_tally(result.tally, reconcile.tally)
+        result.problems.extend(problem(root, path, reason) for path, reason in reconcile.problems)
         result.roots[-1]["state"] = shares.refresh(root).state.value
         if result.interrupted:
             session.recorder.commit()
             break
 
 
-def _problem(root: Root, path: bytes, reason: str) -> dict[str, Any]:
+def problem(root: Root, path: bytes, reason: str) -> dict[str, Any]:
+    """What could not be seen or finished, as the JSON shows it."""
     absolute = os.path.join(root.path, path) if path else root.path
     return {"root": root.name, **path_fields(absolute), "reason": reason}
 
 
-def _add(total: Tally, part: Tally) -> None:
+def add_tally(total: Tally, part: Tally) -> None:
+    """Sum two tallies into the first."""
     for name in Tally.__slots__:
         setattr(total, name, getattr(total, name) + getattr(part, name))

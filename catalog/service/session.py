@@ -108,6 +108,7 @@ class Session:
         self._retries: list[tuple[float, int, _Retry]] = []
         self._order = itertools.count()
         self._arrivals: list[Arrival] = []
+        self._first_arrival = 0.0
         self._arrival_tallies: dict[tuple[int, bytes], tuple[Tally, Due | None]] = {}
         self.suspects: dict[int, Suspect] = {}
         self.share_trouble: set[int] = set()
@@ -235,6 +236,8 @@ class Session:
         if not candidates:
             return True
         key = (inspection.job.root_id, inspection.job.path)
+        if not self._arrivals:
+            self._first_arrival = time.monotonic()
         self._arrivals.append(Arrival(inspection, living, candidates))
         self._arrival_tallies[key] = (plan.tally, plan.due)
         return False
@@ -331,6 +334,10 @@ class Session:
         self.suspects[row.file_id] = Suspect(row, time.monotonic(), reason)
         self.recorder.batch.begin()
         self.recorder.suspect(row)
+
+    def arrivals_waiting(self, *, older_than_seconds: float) -> bool:
+        """Whether arrivals were put aside, the first of them that long ago."""
+        return bool(self._arrivals) and time.monotonic() - self._first_arrival >= older_than_seconds
 
     def resolve_moves(self) -> int:
         """Give each arrival that was put aside its history; the number of moves."""

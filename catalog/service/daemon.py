@@ -1,0 +1,284 @@
+"""``catalog watch``: reconcile, then follow changes, until it is told to stop.
+
+One thread does the work, in turns of a fraction of a second; the event sources and the systemd watchdog have
+threads of their own. The watchdog is fed only while the turns come round.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from catalog import notify
+from catalog.record.roots import Root
+from catalog.record.runs import Request
+from catalog.service.reconcile import Phase, Reconcile
+from catalog.service.scan import ScanResult, Target, add_tally, problem, targets
+from catalog.service.session import Session, Tally
+from catalog.service.shares import Shares
+from catalog.service.signals import Stop
+from catalog.service.watching import PassRequest, ShareWatch
+from catalog.terms import RootState, counted, path_fields
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS: Final = 0.1
+DESK_SECONDS: Final = 0.5
+BEAT_SECONDS: Final = 2.0
+DUE_LIMIT: Final = 1000
+IDLE_WORKERS_SECONDS: Final = 60.0
+
+
+class Heart:
+    """Feeds the systemd watchdog from a thread that touches no share, while the main loop beats."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience = patience_seconds
+        self._last = time.monotonic()
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def beat(self) -> None:
+        self._last = time.monotonic()
+
+    def start(self) -> None:
+        interval = notify.watchdog_interval_seconds()
+        if interval is not None:
+            self._thread = threading.Thread(target=self._feed, args=(interval,), name="watchdog", daemon=True)
+            self._thread.start()
+
+    def _feed(self, interval: float) -> None:
+        while not self._end.wait(interval):
+            if time.monotonic() - self._last < self._patience:
+                notify.watchdog()
+
+    def stop(self) -> None:
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+
+class Daemon:
+    """Watches the shares of one session. ``run`` returns when ``stop`` says so; ``close`` ends the threads."""
+
+    def __init__(self, session: Session, *, only: Sequence[int] | None, stop: Stop) -> None:
+        self.session = session
+        self.shares = Shares(session)
+        self.watches: dict[int, ShareWatch] = {}
+        self._only = set(only) if only is not None else None
+        self._stop = stop
+        self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
+        self._cookies = tempfile.TemporaryDirectory(prefix="catalog-cookie-")
+        self._next_desk = 0.0
+        self._next_beat = 0.0
+        self._taken: set[int] = set()
+        self._busy_since = time.monotonic()
+
+    def close(self) -> None:
+        for watch in self.watches.values():
+            watch.stop()
+        self.shares.close()
+        self._heart.stop()
+        self._cookies.cleanup()
+
+    # ------------------------------------------------------------------------------------------- loop
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Watch until the end. ``ready`` is called once, when every share's watches are up."""
+        self.session.runs.daemon_started()
+        self._heart.start()
+        self._follow_roots()
+        ready()
+        notify.ready(self._words())
+        while not self._stop():
+            if not self._turn():
+                self._rest()
+        notify.stopping("stopping")
+        notify.extend_timeout(60)
+        self.session.resolve_moves()
+        self.session.recorder.commit()
+        self.session.runs.daemon_stopped()
+
+    def _turn(self) -> bool:
+        """One round over everything. Whether there is more to do at once."""
+        self._heart.beat()
+        now = time.monotonic()
+        if now >= self._next_desk:
+            self._next_desk = now + DESK_SECONDS
+            self._follow_roots()
+            self._serve_requests()
+        more = False
+        for watch in list(self.watches.values()):
+            more = watch.tick() or more
+        more = self._take_due() or more
+        if self.session.busy():
+            self.session.pool.flush()
+            self.session.pump(0.0 if more else IDLE_SECONDS)
+            self._busy_since = now
+        self._settle_arrivals()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT_SECONDS
+            self._beat()
+        elif self.session.recorder.due:
+            self.session.recorder.commit()
+        return more or self.session.busy()
+
+    def _take_due(self) -> bool:
+        online = [watch.root_id for watch in self.watches.values() if watch.online]
+        if self.session.in_flight > DUE_LIMIT:
+            return False
+        due = self.session.backlog.due(DUE_LIMIT + self.session.in_flight, online)
+        for job in due:
+            self.watches[job.root_id].examine(job)
+        return False
+
+    def _settle_arrivals(self) -> None:
+        if self.session.arrivals_waiting(older_than_seconds=0.0 if not self.session.busy() else 1.0):
+            self.session.resolve_moves()
+
+    def _rest(self) -> None:
+        if self.session.recorder.batch.open:
+            self.session.recorder.commit()
+        if time.monotonic() - self._busy_since > IDLE_WORKERS_SECONDS:
+            self.session.pool.stop_idle()
+            self._busy_since = time.monotonic()
+        time.sleep(IDLE_SECONDS)
+
+    # ------------------------------------------------------------------------------------------ shares
+
+    def _follow_roots(self) -> None:
+        """Watch the shares that were added since, let go of those that were removed."""
+        current = {root.root_id: root for root in self.session.roots.all()}
+        for root_id in set(self.watches) - set(current):
+            self.watches.pop(root_id).stop()
+            self.shares.forget(root_id)
+        for root_id, root in current.items():
+            if root_id not in self.watches and (self._only is None or root_id in self._only):
+                self._watch(root)
+
+    def _watch(self, root: Root) -> ShareWatch:
+        opened = self.shares.open(root)
+        watch = ShareWatch(self.session, self.shares, opened, os.fsencode(self._cookies.name))
+        self.watches[root.root_id] = watch
+        watch.start()
+        log.info("share %s: %s (%s), %s", root.name, watch.mode.value, watch.mode_reason, opened.state.value)
+        return watch
+
+    # ---------------------------------------------------------------------------------------- requests
+
+    def _serve_requests(self) -> None:
+        for request in self.session.runs.asked():
+            if request.request_id in self._taken:
+                continue
+            self._taken.add(request.request_id)
+            self.session.runs.take(request.request_id)
+            self.session.recorder.commit()
+            if request.kind == "scan":
+                self._start_scan(request)
+            else:
+                self.session.runs.answer(
+                    request.request_id, {"error": f"this daemon does not know the request {request.kind}"}
+                )
+
+    def _start_scan(self, request: Request) -> None:
+        from catalog.errors import CatalogError
+
+        folders = [bytes.fromhex(folder) for folder in request.arguments["folders"]]
+        try:
+            chosen = targets(
+                self.session.roots, folders, name=request.arguments.get("name"), actor=request.actor
+            )
+        except CatalogError as error:
+            self.session.runs.answer(request.request_id, {"error": str(error)})
+            return
+        for target in chosen:
+            if target.root.root_id not in self.watches:
+                self._watch(target.root)
+        RequestedScan(self, request, chosen).start()
+
+    # ------------------------------------------------------------------------------------------ status
+
+    def _beat(self) -> None:
+        status = {
+            "rebuilds": sum(watch.counters.rebuilds for watch in self.watches.values()),
+            "overflows": sum(watch.counters.overflows for watch in self.watches.values()),
+            "in_flight": self.session.in_flight,
+            "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
+        }
+        self.session.runs.daemon_beats(status)
+        self.session.recorder.commit()
+        notify.status(self._words())
+
+    def _words(self) -> str:
+        watches = self.watches.values()
+        online = sum(watch.root.state is RootState.ONLINE for watch in watches)
+        return (
+            f"watching {counted(online, 'share')} of {len(self.watches)},"
+            f" {counted(self.session.backlog.waiting(), 'path')} waiting"
+        )
+
+
+class RequestedScan:
+    """A scan that another process asked for: passes on its shares, one answer when the last is done."""
+
+    def __init__(self, daemon: Daemon, request: Request, chosen: Sequence[Target]) -> None:
+        self._daemon = daemon
+        self._request = request
+        self._chosen = list(chosen)
+        self._result = ScanResult()
+        self._began = time.monotonic()
+        self._open = len(self._chosen)
+        self._tallies: dict[int, Tally] = {}
+        self._next_note = 0.0
+
+    def start(self) -> None:
+        if not self._chosen:
+            self._answer()
+        for number, target in enumerate(self._chosen):
+            self._daemon.watches[target.root.root_id].ask_pass(
+                PassRequest(target.start, self._progress_of(number), self._finished_of(target))
+            )
+
+    def _progress_of(self, number: int) -> Callable[[Tally, Phase], None]:
+        def progress(tally: Tally, phase: Phase) -> None:
+            self._tallies[number] = tally
+            if time.monotonic() < self._next_note:
+                return
+            self._next_note = time.monotonic() + DESK_SECONDS
+            total: dict[str, Any] = {
+                name: sum(getattr(each, name) for each in self._tallies.values())
+                for name in ("inspected", "bytes_read", "queued", "queued_bytes")
+            }
+            if phase is Phase.WALK:
+                del total["queued"], total["queued_bytes"]
+            self._daemon.session.recorder.batch.begin()
+            self._daemon.session.runs.progress(self._request.request_id, total)
+
+        return progress
+
+    def _finished_of(self, target: Target) -> Callable[[Reconcile | None, str | None], None]:
+        def finished(reconcile: Reconcile | None, why: str | None) -> None:
+            root = self._daemon.session.roots.by_id(target.root.root_id)
+            self._result.roots.append(
+                {"name": root.name, **path_fields(root.path), "state": root.state.value}
+            )
+            if reconcile is not None:
+                add_tally(self._result.tally, reconcile.tally)
+                self._result.problems.extend(problem(root, path, words) for path, words in reconcile.problems)
+            if why is not None:
+                self._result.problems.append(problem(root, target.start, why))
+            self._open -= 1
+            if self._open == 0:
+                self._answer()
+
+        return finished
+
+    def _answer(self) -> None:
+        self._result.seconds = time.monotonic() - self._began
+        self._daemon.session.recorder.commit()
+        self._daemon.session.runs.answer(self._request.request_id, self._result.document())

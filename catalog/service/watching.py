@@ -1,0 +1,360 @@
+"""One share under watch: its hints, its settling paths, its reconciles, its guard."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from catalog.backlog import Due
+from catalog.record.roots import Root
+from catalog.service.absence import confirm_absences
+from catalog.service.reconcile import Phase, Reconcile
+from catalog.service.session import Session, Tally, new_plan
+from catalog.service.shares import Shares
+from catalog.terms import Change, Job, Reason, RootState, WatchMode, printable
+from catalog.watch.hints import Hints
+from catalog.watch.inotify import InotifySource
+from catalog.watch.mounts import mount_of, watch_mode
+from catalog.watch.polling import ReconcileClock
+from catalog.watch.reconcile import KnownFile, same_look
+from catalog.watch.selection import Selected
+from catalog.watch.settle import Settler, has_writer
+from catalog.watch.walk import Look
+
+log = logging.getLogger(__name__)
+
+HEALTH_SECONDS: Final = 1.0
+REBUILDS_BEFORE_POLLING: Final = 3
+REBUILD_WINDOW_SECONDS: Final = 600.0
+STEP_SECONDS: Final = 0.05
+
+
+@dataclass(slots=True)
+class PassRequest:
+    """A reconcile that is to be done; ``finished`` is told its outcome (requests of other processes)."""
+
+    start: bytes
+    progress: Callable[[Tally, Phase], None] = lambda _tally, _phase: None
+    finished: Callable[[Reconcile | None, str | None], None] = lambda _reconcile, _why: None
+
+
+@dataclass(slots=True)
+class Counters:
+    rebuilds: int = 0
+    overflows: int = 0
+    rebuilt_at: deque[float] = field(default_factory=deque)
+
+
+class ShareWatch:
+    """Follows one share. Everything runs on the caller's thread in ``tick``, but for the event source.
+
+    The disk is the truth: hints only say where to look, and a reconcile follows every doubt.
+    """
+
+    def __init__(self, session: Session, shares: Shares, root: Root, cookie_dir: bytes) -> None:
+        self.session = session
+        self.root_id = root.root_id
+        self.counters = Counters()
+        self.tally = Tally()
+        """What events brought; reconciles have their own."""
+        self._shares = shares
+        self._settings = session.settings
+        self._cookie_dir = cookie_dir
+        self.hints = Hints()
+        self._settler = Settler(
+            self._settings.settle_seconds,
+            self._settings.quiet_seconds,
+            self._settings.writer_quiet_seconds,
+            self._settings.busy_seconds,
+            has_writer=lambda path: has_writer(os.path.join(self.root.path, path)),
+        )
+        self._source: InotifySource | None = None
+        self._passes: deque[PassRequest] = deque()
+        self._current: tuple[Reconcile, PassRequest] | None = None
+        self._pass_began = 0.0
+        self._next_guard = 0.0
+        self._next_health = 0.0
+        self._next_absence = 0.0
+        self.mode, self.mode_reason = self._choose_mode()
+        self._clock = self._new_clock()
+
+    @property
+    def root(self) -> Root:
+        return self.session.roots_by_id[self.root_id]
+
+    @property
+    def online(self) -> bool:
+        return self.root.state is RootState.ONLINE
+
+    # ------------------------------------------------------------------------------------------- mode
+
+    def _choose_mode(self) -> tuple[WatchMode, str]:
+        if self._settings.watch_mode != "auto":
+            return WatchMode(self._settings.watch_mode), "as configured"
+        mount = mount_of(self.root.path)
+        return watch_mode(mount.fstype if mount else "")
+
+    def _new_clock(self) -> ReconcileClock:
+        if self.mode is WatchMode.INOTIFY:
+            return ReconcileClock(self._settings.reconcile_interval_seconds, jitter=True)
+        return ReconcileClock(self._settings.poll_interval_seconds)
+
+    def start(self) -> None:
+        """Watch for events, and let the first reconcile be due. Watches come before the walk: nothing
+        that changes after its folder was listed goes unheard."""
+        if self.online and self.mode is not WatchMode.POLL:
+            self._start_source()
+        self._tell_mode()
+        self._clock.hurry()
+
+    def _start_source(self) -> None:
+        try:
+            self._source = InotifySource(self.root.path, self.hints, self._cookie_dir)
+            self._source.start()
+        except OSError as error:
+            self._source = None
+            self._degrade(f"events are not to be had: {error.strerror or error}")
+
+    def _degrade(self, reason: str) -> None:
+        """Poll from now on, and say so loudly."""
+        log.error("share %s is polled from now on: %s", self.root.name, reason)
+        self._stop_source()
+        self.mode, self.mode_reason = WatchMode.POLL, reason
+        self._clock = self._new_clock()
+        self._tell_mode()
+
+    def _tell_mode(self) -> None:
+        uncovered = self._source.uncovered if self._source is not None else 0
+        self.session.recorder.batch.begin()
+        self.session.roots.set_mode(self.root_id, self.mode.value, self.mode_reason, uncovered)
+        self.session.recorder.commit()
+
+    def _stop_source(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.stop()
+
+    def stop(self) -> None:
+        """End the event source; what was not yet durable is found by the next start's reconcile."""
+        self._stop_source()
+        for request in (*([self._current[1]] if self._current else []), *self._passes):
+            request.finished(None, "the daemon stopped")
+
+    # ------------------------------------------------------------------------------------------- tick
+
+    def ask_pass(self, request: PassRequest) -> None:
+        self._passes.append(request)
+
+    def tick(self) -> bool:
+        """Do what is due, for a moment. Whether there is more to do at once."""
+        now = time.monotonic()
+        if now >= self._next_guard:
+            self._next_guard = now + self._settings.guard_interval_seconds
+            self._check_share()
+        if not self.online:
+            for request in self._passes:
+                request.finished(None, f"{self.root.name} is {self.root.state.value}")
+            self._passes.clear()
+            return False
+        if now >= self._next_health:
+            self._next_health = now + HEALTH_SECONDS
+            self._check_source(now)
+        self._take_hints(now)
+        if now >= self._next_absence:
+            self._confirm_absences(now)
+        return self._reconcile(now)
+
+    def _check_share(self) -> None:
+        before = self.root.state
+        check = self._shares.check(self.root)
+        if check.state is before:
+            return
+        log.warning("share %s: %s → %s %s", self.root.name, before.value, check.state.value, check.reason)
+        if check.online:
+            # Whatever happened meanwhile was not heard.
+            self._stop_source()
+            self.start()
+        else:
+            self._stop_source()
+            self._abandon(f"the share went {check.state.value}")
+
+    def _abandon(self, why: str) -> None:
+        if self._current is not None:
+            self._current[1].finished(None, why)
+            self._current = None
+            self.session.recorder.batch.run_id = None
+            self._clock.hurry()
+
+    def _check_source(self, now: float) -> None:
+        if self._source is None:
+            return
+        reason = self._source.health()
+        if reason is None:
+            return
+        counters = self.counters
+        counters.overflows += "overflow" in reason
+        while counters.rebuilt_at and counters.rebuilt_at[0] < now - REBUILD_WINDOW_SECONDS:
+            counters.rebuilt_at.popleft()
+        if len(counters.rebuilt_at) >= REBUILDS_BEFORE_POLLING:
+            self._degrade(f"the event source failed {len(counters.rebuilt_at) + 1} times: {reason}")
+        else:
+            log.warning("share %s: %s; new watches and a reconcile", self.root.name, reason)
+            counters.rebuilds += 1
+            counters.rebuilt_at.append(now)
+            self._stop_source()
+            self._start_source()
+            self._tell_mode()
+        self._clock.hurry()
+
+    # ------------------------------------------------------------------------------------------ hints
+
+    def _take_hints(self, now: float) -> None:
+        if self.hints.pending:
+            self._settler.take(self.hints.drain())
+        ready = self._settler.ready(now)
+        if not ready:
+            return
+        changes = []
+        for path, subtree in ready:
+            if not path:
+                self._clock.hurry()
+            elif subtree:
+                self._ask_subtree(path)
+            else:
+                changes.append(Change(self.root_id, path, Reason.EVENT))
+        if changes:
+            # Durable before it leaves memory.
+            self.session.recorder.batch.begin()
+            self.session.backlog.enqueue(changes)
+            self.session.recorder.commit()
+
+    def _ask_subtree(self, path: bytes) -> None:
+        waiting = [request.start for request in self._passes]
+        if not any(not start or path == start or path.startswith(start + b"/") for start in waiting):
+            self._passes.append(PassRequest(path))
+
+    def examine(self, due: Due) -> None:
+        """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
+        session, path = self.session, due.path
+        if session.waiting_for(self.root_id, path):
+            return
+        row = session.recorder.rows.at(self.root_id, path)
+        try:
+            look = os.lstat(os.path.join(self.root.path, path))
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                self._not_there(due, "gone")
+            else:
+                session.recorder.batch.begin()
+                session.backlog.postpone(due, error.strerror or str(error))
+                self._next_guard = 0.0
+            return
+        if stat.S_ISDIR(look.st_mode):
+            self._ask_subtree(path)
+            self._not_there(due, "it is a folder now")
+            return
+        verdict = session.selection.verdict(path.rpartition(b"/")[2], path)
+        if not stat.S_ISREG(look.st_mode) or not isinstance(verdict, Selected) or self._left_out(path):
+            self._not_there(due, "no regular file of a catalogued name any more")
+            return
+        seen: Look = (look.st_size, look.st_mtime_ns, look.st_ctime_ns, look.st_ino)
+        if (
+            row is not None
+            and row.presence.value == "present"
+            and row.outcome.value not in ("pending", "unreadable")
+        ):
+            inode = row.inode + (1 << 64) if row.inode < 0 else row.inode
+            known = KnownFile(row.file_id, row.size, row.mtime_ns, row.ctime_ns, inode)
+            if same_look(known, seen, session.trust(self.root_id)):
+                session.recorder.batch.begin()
+                session.backlog.acknowledge(due)
+                return
+        job = Job(self.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
+        session.submit(job, new_plan(self.tally, row=row, due=due))
+
+    def _left_out(self, path: bytes) -> bool:
+        folder = path.rpartition(b"/")[0]
+        return bool(folder) and self.session.selection.enters(folder) is not None
+
+    def _not_there(self, due: Due, reason: str) -> None:
+        session = self.session
+        session.recorder.batch.begin()
+        row = session.recorder.rows.at(self.root_id, due.path)
+        if row is not None:
+            session.suspect(row, reason)
+        session.backlog.acknowledge(due)
+
+    # -------------------------------------------------------------------------------------- reconciles
+
+    def _reconcile(self, now: float) -> bool:
+        if self._current is None:
+            if self._passes:
+                request = self._passes.popleft()
+            elif self._clock.due(now):
+                request = PassRequest(b"")
+            else:
+                return False
+            self._pass_began = now
+            there = lambda: self._shares.there(self.root)  # noqa: E731 - short, and used once
+            self._current = Reconcile(self.session, self.root, there, start=request.start), request
+        reconcile, request = self._current
+        reconcile.step(STEP_SECONDS)
+        request.progress(reconcile.tally, reconcile.phase)
+        if reconcile.phase is not Phase.DONE:
+            return True
+        self._current = None
+        self._finished(reconcile, request)
+        return bool(self._passes)
+
+    def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
+        now, tally = time.monotonic(), reconcile.tally
+        if not request.start:
+            self._clock.finished(now, now - self._pass_began)
+            if self._source is not None:
+                self._tell_mode()
+        if tally.new or tally.changed or tally.missing or tally.moved or reconcile.problems:
+            where = printable(request.start) or "all of it"
+            log.info(
+                "share %s, %s: %d files, %d new, %d changed, %d moved, %d missing, %d problems",
+                self.root.name,
+                where,
+                *(tally.seen, tally.new, tally.changed, tally.moved, tally.missing),
+                len(reconcile.problems),
+            )
+        request.finished(reconcile, None)
+
+    def _confirm_absences(self, now: float) -> None:
+        wait = self._settings.absence_seconds
+        if not any(suspect.row.root_id == self.root_id for suspect in self.session.suspects.values()):
+            self._next_absence = now + min(1.0, max(wait, 0.05))
+            return
+        if self.session.busy():
+            return  # a move may yet explain an absence
+        confirm_absences(
+            self.session, self.root, lambda: self._shares.there(self.root), self.tally, after_seconds=wait
+        )
+        held = self.tally.held_missing
+        self._next_absence = now + (
+            self._settings.poll_interval_seconds if held else min(1.0, max(wait, 0.05))
+        )
+
+    # ----------------------------------------------------------------------------------------- status
+
+    def status(self) -> dict[str, Any]:
+        """What ``catalog status`` shows of this share beside its row."""
+        return {
+            "mode": self.mode.value,
+            "mode_reason": self.mode_reason,
+            "settling": self._settler.waiting,
+            "busy": [printable(path) for path, _ in self._settler.busy(time.monotonic())[:20]],
+            "reconciling": self._current is not None,
+            "rebuilds": self.counters.rebuilds,
+            "overflows": self.counters.overflows,
+        }
