@@ -207,6 +207,7 @@ class Settings:
     guard_deadline_seconds: float = _setting(
         10.0, PERIOD, "A share that does not answer for this long is hung"
     )
+    cookie_seconds: float = _setting(5.0, PERIOD, "Time between two proofs that events still arrive")
     watch_mode: str = _setting(
         "auto", MODE, "How changes are noticed; `auto` decides by the kind of file system"
     )

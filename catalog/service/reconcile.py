@@ -49,6 +49,8 @@ class Reconcile:
         self.tally = Tally()
         self.phase = Phase.WALK
         self.problems: list[tuple[bytes, str]] = []
+        self.folders: list[tuple[bytes, int]] = []
+        """(path, inode) of what was walked."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self._share_there = share_there
         self._trust = session.trust(root.root_id)
@@ -116,6 +118,8 @@ class Reconcile:
         tally.symlinks += listing.symlinks
         tally.ignored += listing.ignored
         tally.special += listing.special
+        if listing.dir_stat is not None:
+            self.folders.append((listing.path, listing.dir_stat.st_ino))
         if listing.error is not None:
             tally.unknown_folders += 1
             self.problems.append((listing.path, f"cannot be listed: {listing.error.strerror}"))

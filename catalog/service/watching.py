@@ -9,7 +9,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from catalog.backlog import Due
@@ -18,7 +18,7 @@ from catalog.service.absence import confirm_absences
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.session import Session, Tally, new_plan
 from catalog.service.shares import Shares
-from catalog.terms import Change, Job, Reason, RootState, WatchMode, printable
+from catalog.terms import Change, Job, Reason, RootState, WatchMode, counted, printable
 from catalog.watch.hints import Hints
 from catalog.watch.inotify import InotifySource
 from catalog.watch.mounts import mount_of, watch_mode
@@ -31,8 +31,6 @@ from catalog.watch.walk import Look
 log = logging.getLogger(__name__)
 
 HEALTH_SECONDS: Final = 1.0
-REBUILDS_BEFORE_POLLING: Final = 3
-REBUILD_WINDOW_SECONDS: Final = 600.0
 STEP_SECONDS: Final = 0.05
 
 
@@ -49,7 +47,6 @@ class PassRequest:
 class Counters:
     rebuilds: int = 0
     overflows: int = 0
-    rebuilt_at: deque[float] = field(default_factory=deque)
 
 
 class ShareWatch:
@@ -76,6 +73,9 @@ class ShareWatch:
             has_writer=lambda path: has_writer(os.path.join(self.root.path, path)),
         )
         self._source: InotifySource | None = None
+        self._rebuilds_before = self._overflows_before = 0
+        self.uncovered: list[bytes] = []
+        """Folders without a kernel watch (limit, permission): because of them the share is polled, too."""
         self._passes: deque[PassRequest] = deque()
         self._current: tuple[Reconcile, PassRequest] | None = None
         self._pass_began = 0.0
@@ -115,12 +115,19 @@ class ShareWatch:
         self._clock.hurry()
 
     def _start_source(self) -> None:
+        source = InotifySource(
+            self.root.path,
+            self.hints,
+            os.path.join(self._cookie_dir, b"%d" % self.root_id),
+            selection=self.session.selection,
+            cookie_seconds=self._settings.cookie_seconds,
+        )
         try:
-            self._source = InotifySource(self.root.path, self.hints, self._cookie_dir)
-            self._source.start()
+            source.start()
         except OSError as error:
-            self._source = None
             self._degrade(f"events are not to be had: {error.strerror or error}")
+        else:
+            self._source = source
 
     def _degrade(self, reason: str) -> None:
         """Poll from now on, and say so loudly."""
@@ -131,15 +138,16 @@ class ShareWatch:
         self._tell_mode()
 
     def _tell_mode(self) -> None:
-        uncovered = self._source.uncovered if self._source is not None else 0
         self.session.recorder.batch.begin()
-        self.session.roots.set_mode(self.root_id, self.mode.value, self.mode_reason, uncovered)
+        self.session.roots.set_mode(self.root_id, self.mode.value, self.mode_reason, len(self.uncovered))
         self.session.recorder.commit()
 
     def _stop_source(self) -> None:
         source, self._source = self._source, None
         if source is not None:
             source.stop()
+            self._rebuilds_before += source.rebuilds
+            self._overflows_before += source.overflows
 
     def stop(self) -> None:
         """End the event source; what was not yet durable is found by the next start's reconcile."""
@@ -165,7 +173,7 @@ class ShareWatch:
             return False
         if now >= self._next_health:
             self._next_health = now + HEALTH_SECONDS
-            self._check_source(now)
+            self._check_source()
         self._take_hints(now)
         if now >= self._next_absence:
             self._confirm_absences(now)
@@ -192,25 +200,22 @@ class ShareWatch:
             self.session.recorder.batch.run_id = None
             self._clock.hurry()
 
-    def _check_source(self, now: float) -> None:
+    def _check_source(self) -> None:
         if self._source is None:
             return
         reason = self._source.health()
         if reason is None:
             return
-        counters = self.counters
-        counters.overflows += "overflow" in reason
-        while counters.rebuilt_at and counters.rebuilt_at[0] < now - REBUILD_WINDOW_SECONDS:
-            counters.rebuilt_at.popleft()
-        if len(counters.rebuilt_at) >= REBUILDS_BEFORE_POLLING:
-            self._degrade(f"the event source failed {len(counters.rebuilt_at) + 1} times: {reason}")
+        source = self._source
+        if source.unstable:
+            self._degrade(f"the event source failed too often: {reason}")
         else:
-            log.warning("share %s: %s; new watches and a reconcile", self.root.name, reason)
-            counters.rebuilds += 1
-            counters.rebuilt_at.append(now)
-            self._stop_source()
-            self._start_source()
-            self._tell_mode()
+            try:
+                source.rebuild(reason)
+            except OSError as error:
+                self._degrade(f"events are not to be had: {error.strerror or error}")
+        self.counters.rebuilds = self._rebuilds_before + source.rebuilds
+        self.counters.overflows = self._overflows_before + source.overflows
         self._clock.hurry()
 
     # ------------------------------------------------------------------------------------------ hints
@@ -316,9 +321,8 @@ class ShareWatch:
     def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
         now, tally = time.monotonic(), reconcile.tally
         if not request.start:
+            self._audit_coverage(reconcile)
             self._clock.finished(now, now - self._pass_began)
-            if self._source is not None:
-                self._tell_mode()
         if tally.new or tally.changed or tally.missing or tally.moved or reconcile.problems:
             where = printable(request.start) or "all of it"
             log.info(
@@ -329,6 +333,24 @@ class ShareWatch:
                 len(reconcile.problems),
             )
         request.finished(reconcile, None)
+
+    def _audit_coverage(self, reconcile: Reconcile) -> None:
+        """Folders that were walked and have no watch are polled: the whole share is, it costs little."""
+        bare = self._source.uncovered(reconcile.folders) if self._source is not None else []
+        polled = self.mode is not WatchMode.INOTIFY or bool(bare)
+        settings = self._settings
+        self._clock.interval_seconds = (
+            settings.poll_interval_seconds if polled else settings.reconcile_interval_seconds
+        )
+        if len(bare) != len(self.uncovered):
+            if bare:
+                log.warning(
+                    "share %s: %s no watch (sysctl fs.inotify.max_user_watches, or permissions); polled",
+                    self.root.name,
+                    counted(len(bare), "folder has", "folders have"),
+                )
+            self.uncovered = bare
+            self._tell_mode()
 
     def _confirm_absences(self, now: float) -> None:
         wait = self._settings.absence_seconds

@@ -138,6 +138,7 @@ WRONG = {
     "mass_missing_files": ["-1", "0.5"],
     "guard_interval_seconds": ["0"],
     "guard_deadline_seconds": ["0"],
+    "cookie_seconds": ["0"],
     "watch_mode": ["'fast'", "['poll']", "1"],
     "max_rate_bytes": ["'fast'", "-5"],
     "auto_accept": ["'metadata'", "['rot']", "['broken']", "['missing']", "[1]"],
