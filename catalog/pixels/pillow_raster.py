@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageFile
 
-from catalog.pixels.raster import BAND_BYTES, Decoded, Raster, Undecodable, storage
+from catalog.pixels.raster import BAND_BYTES, TOO_LARGE, Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame
-from catalog.terms import Fidelity, Limits
+from catalog.terms import Fidelity, Limits, PageRole
 
 if TYPE_CHECKING:
     pass
@@ -38,14 +39,21 @@ _ROWS_BYTES: Final = BAND_BYTES // 4
 """Rows packed at a time: from the cache to the hash (12 MP: 33 ms with it, 79 ms by one ``tobytes``)."""
 
 
-def opened(content: bytes | memoryview, format_name: str, limits: Limits) -> ImageFile.ImageFile:
-    """The image of exactly this format, not loaded yet. Pillow's guard against bombs is on, and strict.
-
-    Raises what Pillow raises; ``DecompressionBombWarning`` and ``DecompressionBombError`` among them.
-    """
+@contextmanager
+def guarded(limits: Limits) -> Iterator[None]:
+    """Pillow's guard against bombs, on and strict: what it would only warn of is an error, too."""
     Image.MAX_IMAGE_PIXELS = limits.decode_pixels
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def opened(content: bytes | memoryview, format_name: str, limits: Limits) -> ImageFile.ImageFile:
+    """The image of exactly this format, not loaded yet.
+
+    Raises what Pillow raises; ``DecompressionBombWarning`` and ``DecompressionBombError`` among them.
+    """
+    with guarded(limits):
         return Image.open(BytesIO(content), formats=(format_name,))
 
 
@@ -151,3 +159,27 @@ class _Packed:
             return
         for top in range(0, height, rows):
             yield image.crop((0, top, width, min(height, top + rows))).tobytes()
+
+
+def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -> tuple[Frame, Decoded]:
+    """A file of a format that has no header parser here, by Pillow alone: ``unverified`` at best."""
+    with opened(content, format_name, limits) as image:
+        if image.width * image.height > limits.decode_pixels:
+            raise Undecodable(TOO_LARGE)
+        image.load()
+        mode = image.mode
+        if mode in ("P", "PA"):
+            mode = "RGBA" if mode == "PA" or "transparency" in image.info else "RGB"
+        model, dtype, channels = _DELIVERED.get({"1": "L", "I;16B": "I;16"}.get(mode, mode), ("rgb", "u8", 3))
+        frame = Frame(
+            index=0,
+            role=PageRole.PAGE,
+            width=image.width,
+            height=image.height,
+            model=model,
+            dtype=dtype,
+            channels=channels,
+            fidelity=Fidelity.UNVERIFIED,
+            fidelity_reason=f"{format_name}: decoded by Pillow alone, its header is not checked",
+        )
+        return frame, held_against(frame, image)

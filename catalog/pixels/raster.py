@@ -193,6 +193,8 @@ def _guarded(frame: Frame, limits: Limits, run: Callable[[], Decoded]) -> Decode
         return refusal
     try:
         return run()
+    except ImportError:
+        raise  # a library that is not there is no fact about a file
     except MemoryError:
         return Decoded(
             None, Fidelity.UNDECODABLE, "not enough memory to decode it: raise the worker's memory limit"

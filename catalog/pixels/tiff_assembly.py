@@ -128,7 +128,7 @@ class Assembly:
             region = self.region(place)
             try:
                 self.decode(place, region)
-            except MemoryError:
+            except (MemoryError, ImportError):
                 raise
             except Exception as error:  # noqa: BLE001 (codecs raise their own and numpy's errors)
                 self.failed += 1
@@ -175,7 +175,7 @@ class Assembly:
             group = places[start : start + number]
             try:
                 self.decode_lzw(group)
-            except MemoryError:
+            except (MemoryError, ImportError):
                 raise
             except Exception:  # noqa: BLE001 (one by one tells which strip is broken)
                 left.extend(group)

@@ -1,0 +1,247 @@
+"""One file's bytes in, everything that follows from them out: facts, digests, tags, and what they prove.
+
+The header's truth comes from ``structure``, the samples from ``raster``; here they are held against each
+other, and what decoders said on descriptor 2 is weighed. Soundness first: a class is only ever lowered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from catalog.pixels.digest import combined, frame_digests
+from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames, worded, worst
+from catalog.pixels.structure import Frame, NotAnImage, Structure, parse
+from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page, PageRole
+
+Complaints = Callable[[], Sequence[str]]
+
+_ORIENTATION: Final = 274
+_TIFF_ORDERS: Final = (b"II", b"MM")
+_HARMLESS: Final = re.compile(
+    "|".join(
+        (
+            # imagecodecs reads interlaced images by libpng's png_read_image, which is right, and is told so
+            r"Interlace handling should be turned on",
+            # ancillary chunks that touch no sample (tRNS does, and is not here)
+            r"PNG warning: (?:bKGD|cHRM|cICP|cLLI|eXIf|gAMA|hIST|iCCP|iTXt|mDCV|oFFs|pCAL|pHYs|sBIT|sCAL|sPLT|sRGB"
+            r"|sTER|tEXt|tIME|zTXt)\b",
+            # libtiff about tags that it does not know, and tags in the wrong order
+            r"Unknown field with tag",
+            r"tags are not sorted in ascending order",
+            r"does not end in null byte",
+            # old bit order of LZW codes: decoded by the rules of its time
+            r"Old-style LZW codes",
+            # Pillow about metadata
+            r"EXIF data",
+            r"Metadata Warning",
+            r"Truncated File Read",
+            r"Palette images with Transparency",
+        )
+    )
+)
+"""What decoders say of files whose samples are right. Everything else that they say makes a file damaged."""
+
+
+def analyse(
+    content: bytes | memoryview,
+    *,
+    limits: Limits,
+    loaders: bool = False,
+    full_values: bool = False,
+    complaints: Complaints | None = None,
+) -> Analysis:
+    """Everything that is a function of the bytes and of the decoders of this machine.
+
+    Never raises on what a file holds: without samples the class is ``undecodable`` and ``reason`` says why.
+    ``loaders``: compute the three loader checksums, too. ``full_values``: no tag value is cut.
+    ``complaints`` gives the lines that libraries wrote to descriptor 2 since this call began; without it
+    such complaints are not heard, and a file that only libtiff or libpng grumbled about passes for whole.
+    """
+    said: list[str] = []
+    if content[:2] in _TIFF_ORDERS:  # none of its decoders warns in Python's way, and this costs 5 µs
+        analysis = _analysed(content, limits, full_values)
+    else:
+        with warnings.catch_warnings(record=True) as raised:
+            warnings.simplefilter("always")
+            analysis = _analysed(content, limits, full_values)
+        said.extend(" ".join(str(each.message).split()) for each in raised)
+    if complaints is not None:
+        said.extend(complaints())
+    if said:
+        analysis = _weighed(analysis, said)
+    if loaders:
+        analysis = replace(analysis, loaders=_loaders(content, limits, analysis))
+    return analysis
+
+
+def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) -> Analysis:
+    if len(content) > limits.decode_bytes:
+        return Analysis(Fidelity.UNVERIFIED, TOO_LARGE)
+    try:
+        structure = parse(content, full_values=full_values, checksums=False)
+        if structure.format == "PNG" and len(structure.frames) > 1:
+            # libpng checks a still image's Adler-32 and length while it decodes; Pillow, with animations, does not
+            structure = parse(content, full_values=full_values)
+    except NotAnImage as error:
+        if error.format is not None:
+            return _without_header_parser(content, error.format, limits)
+        return Analysis(Fidelity.UNDECODABLE, str(error))
+    except MemoryError:
+        return Analysis(Fidelity.UNDECODABLE, "not enough memory to read its header")
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        return Analysis(Fidelity.UNDECODABLE, f"its header defeats the parser: {worded(error)}")
+    pages: list[Page] = []
+    results: list[tuple[Frame, Decoded, Page]] = []
+    for frame, outcome in decode_frames(structure, content, limits):
+        page, decoded = _page(structure, frame, outcome)
+        pages.append(page)
+        if frame.counted:
+            results.append((frame, Decoded(None, decoded.fidelity, decoded.reason), page))
+    fidelity, reason = _class(results)
+    if structure.defects:
+        fidelity, reason = _damaged(fidelity, reason, "; ".join(structure.defects[:4]))
+    digests = [(page.pixels, page.view) for _, _, page in results]
+    pixels = [first for first, _ in digests if first is not None]
+    views = [second for _, second in digests if second is not None]
+    whole = len(pixels) == len(results) and fidelity is not Fidelity.UNDECODABLE
+    return Analysis(
+        fidelity=fidelity,
+        reason=reason,
+        pixels=combined("pix1", pixels) if whole else None,
+        view=combined("view1", views) if whole else None,
+        payload=structure.payload,
+        payload_reason=structure.payload_reason,
+        image=_facts(structure, [frame for frame, _, _ in results]),
+        layout=structure.layout,
+        pages=tuple(pages),
+        ifds=structure.ifds,
+    )
+
+
+def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, Decoded]:
+    """One image with its digests; those of a thumbnail that proves nothing are left out."""
+    pixels = view = None
+    raster = decoded.raster
+    if raster is not None:
+        if frame.defects:
+            decoded = decoded.lowered(Fidelity.DAMAGED, "; ".join(frame.defects[:4]))
+        try:
+            pixels, view = frame_digests(raster, _orientation(structure, frame))
+        except MemoryError:
+            decoded = Decoded(None, Fidelity.UNDECODABLE, "not enough memory for its view")
+            pixels = view = None
+    if not frame.counted and not decoded.fidelity.sound:
+        pixels = view = None
+    page = Page(
+        frame.index,
+        frame.role,
+        frame.width,
+        frame.height,
+        frame.model,
+        frame.dtype,
+        frame.channels,
+        pixels,
+        view,
+    )
+    return page, decoded
+
+
+def _orientation(structure: Structure, frame: Frame) -> int:
+    """The Orientation of one image: its directory's own where a TIFF has several."""
+    if len(structure.frames) == 1 or frame.ifd is None:
+        return structure.orientation
+    for tag in structure.ifds[frame.ifd].tags:
+        if tag.code == _ORIENTATION and tag.type in (1, 3, 4):
+            value = int.from_bytes(tag.raw, "little")
+            return value if 1 <= value <= 8 else 1
+    return structure.orientation if frame.role is PageRole.SUBIFD else 1
+
+
+def _class(results: list[tuple[Frame, Decoded, Page]]) -> tuple[Fidelity, str | None]:
+    """The class of the file: the worst of its images; some samples missing are damage, not undecodable."""
+    fidelity = worst(decoded.fidelity for _, decoded, _ in results)
+    place, reason = next(
+        (number, decoded.reason)
+        for number, (_, decoded, _) in enumerate(results, 1)
+        if decoded.fidelity is fidelity
+    )
+    if len(results) > 1 and reason:
+        reason = f"image {place:,} of {len(results):,}: {reason}"
+    if fidelity is Fidelity.UNDECODABLE and any(page.pixels is not None for _, _, page in results):
+        fidelity = Fidelity.DAMAGED
+    return fidelity, reason
+
+
+def _damaged(fidelity: Fidelity, reason: str | None, words: str) -> tuple[Fidelity, str | None]:
+    """Proof of damage outweighs everything but the absence of samples."""
+    if fidelity is Fidelity.UNDECODABLE:
+        return fidelity, f"{words}; {reason}" if reason and reason not in words else words
+    if fidelity is Fidelity.DAMAGED and reason and reason != words:
+        return fidelity, f"{words}; {reason}"
+    return Fidelity.DAMAGED, words
+
+
+def _weighed(analysis: Analysis, said: list[str]) -> Analysis:
+    """What decoders said: kept, and proof of damage unless it is known to be harmless."""
+    lines = tuple(dict.fromkeys(said))
+    grave = [line for line in lines if not _HARMLESS.search(line)]
+    fidelity, reason = analysis.fidelity, analysis.reason
+    if grave and fidelity is not Fidelity.UNDECODABLE and analysis.pixels is not None:
+        fidelity, reason = _damaged(fidelity, reason, f"the decoder complained: {grave[0]}")
+    return replace(analysis, fidelity=fidelity, reason=reason, complaints=lines)
+
+
+def _facts(structure: Structure, counted: list[Frame]) -> ImageFacts:
+    first = counted[0] if counted else structure.frames[0]
+    icc = structure.icc
+    return ImageFacts(
+        format=structure.format,
+        width=first.width,
+        height=first.height,
+        frames=len(counted),
+        model=first.model,
+        dtype=first.dtype,
+        channels=first.channels,
+        orientation=structure.orientation,
+        icc_sha256=hashlib.sha256(icc).digest() if icc else None,
+    )
+
+
+def _without_header_parser(content: bytes | memoryview, format_name: str, limits: Limits) -> Analysis:
+    """A format whose headers we do not read: Pillow's word for everything, so nothing is proved."""
+    from catalog.pixels import pillow_raster
+
+    try:
+        frame, decoded = pillow_raster.unannounced(content, format_name, limits)
+    except ImportError:
+        raise
+    except MemoryError:
+        return Analysis(Fidelity.UNDECODABLE, "not enough memory to decode it")
+    except Exception as error:  # noqa: BLE001 (decoders raise anything on hostile bytes)
+        return Analysis(Fidelity.UNDECODABLE, f"{format_name}: {worded(error)}")
+    structure = Structure(format_name, (frame,), Layout(format_name), 1)
+    page, decoded = _page(structure, frame, decoded)
+    return Analysis(
+        fidelity=decoded.fidelity,
+        reason=decoded.reason,
+        pixels=page.pixels,
+        view=page.view,
+        payload_reason=f"no payload digest for {format_name}",
+        image=_facts(structure, [frame]),
+        layout=structure.layout,
+        pages=(page,),
+    )
+
+
+def _loaders(content: bytes | memoryview, limits: Limits, analysis: Analysis) -> Loaders:
+    from catalog.pixels.loaders import loader_checksums
+
+    if analysis.reason == TOO_LARGE:
+        names = ("cv2_imread_md5", "pillow_tobytes_md5", "pillow_save_md5")
+        return Loaders(errors=tuple((name, TOO_LARGE) for name in names))
+    return loader_checksums(content, limits)
