@@ -168,6 +168,20 @@ def borders_below(root: bytes, table: Sequence[Mount] | None = None) -> frozense
     )
 
 
+def stable_source(mount: Mount, by_uuid: bytes = b"/dev/disk/by-uuid") -> bytes:
+    """The source of a mount as it should be remembered: ``UUID=…`` for a disk, whose name may change at a boot."""
+    if not mount.source.startswith(b"/dev/"):
+        return mount.source
+    try:
+        device = os.stat(mount.source).st_rdev
+        for name in sorted(os.listdir(by_uuid)):
+            if os.stat(os.path.join(by_uuid, name)).st_rdev == device:
+                return b"UUID=" + name
+    except OSError:
+        pass  # a container without devices: the name must do
+    return mount.source
+
+
 def is_network(fstype: str) -> bool:
     """Whether other machines write beneath this file system (no place for a database, either)."""
     return fstype in _NETWORK or fstype.removeprefix("fuse.") in _NETWORK_FUSE

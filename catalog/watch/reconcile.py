@@ -163,15 +163,19 @@ class AbsenceProof:
         return self.reason == _THERE
 
 
-def recheck_absence(root: bytes, paths: Iterable[bytes]) -> list[AbsenceProof]:
+def recheck_absence(
+    root: bytes, paths: Iterable[bytes], *, lost: frozenset[bytes] = frozenset(), cross_devices: bool = False
+) -> list[AbsenceProof]:
     """Look again, now, at each relative path: ``lstat`` finds nothing *and* its folder lists without it.
 
     The nearest folder above that still exists must list to its end without error; every failure (EACCES,
     EIO, ESTALE, a mount in between …) leaves the absence unproven. Does not judge the root itself: the
-    share guard must be asked before and after. Raises nothing of the file system.
+    share guard must be asked before and after. ``lost`` and ``cross_devices`` as in ``walk``. Raises
+    nothing of the file system.
     """
     listings: dict[bytes, frozenset[bytes] | OSError] = {}
-    borders = borders_below(root)
+    borders = frozenset() if cross_devices else borders_below(root)
+    borders = borders.union(os.path.join(root, path) for path in lost)
     return [_recheck(root, path, listings, borders) for path in paths]
 
 
@@ -181,7 +185,7 @@ def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
     folder = b""
     for name in path.split(b"/"):
         if folder and os.path.join(root, folder) in borders:
-            return AbsenceProof(path, False, "another file system is mounted above it")
+            return AbsenceProof(path, False, "it lies below the border of another file system")
         names = listings.get(folder)
         if names is None:
             names = listings[folder] = _names(os.path.join(root, folder) if folder else root)

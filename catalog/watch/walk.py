@@ -70,6 +70,7 @@ def walk(
     *,
     after: bytes | None = None,
     borders: Callable[[], frozenset[bytes]] | None = None,
+    lost: frozenset[bytes] = frozenset(),
 ) -> Iterator[Listing]:
     """List ``root/start`` and everything below it, a folder at a time, parents first, names sorted.
 
@@ -78,7 +79,9 @@ def walk(
     ``start`` and ``after`` need not exist any more; a start that the selection leaves out gives nothing.
     ``borders`` gives the absolute points below the root where another file system is mounted (default:
     ``mounts.borders_below``); without ``cross_devices`` they are not even looked at, because a dead one
-    would hang the walk. Other device numbers without a mount (btrfs subvolumes) are entered.
+    would hang the walk. Other device numbers without a mount (btrfs subvolumes) are entered. ``lost``:
+    relative paths where something was mounted and is not now (``RootCheck.lost``); treated as borders, so
+    that an empty mount point deletes nothing.
 
     Raises nothing of the file system: see ``Listing.error`` and ``gone``. ENOENT on the root is an error.
     """
@@ -86,7 +89,8 @@ def walk(
         return
 
     def ask() -> frozenset[bytes]:
-        return frozenset() if cross_devices else borders() if borders else borders_below(root)
+        points = frozenset() if cross_devices else borders() if borders else borders_below(root)
+        return points.union(os.path.join(root, path) for path in lost)
 
     if not selection.follow_links and _link_above(root, start):
         yield Listing(start, gone=True)
