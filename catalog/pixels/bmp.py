@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import Frame, NotAnImage, Structure
+from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
 from catalog.terms import Fidelity, Layout, PageRole
 
 _RGB, _RLE8, _RLE4, _BITFIELDS, _JPEG, _PNG, _ALPHABITFIELDS = range(7)
@@ -110,12 +110,12 @@ def _is_bytes(masks: tuple[int, int, int, int]) -> bool:
     return {red, green, blue} <= octets and len({red, green, blue}) == 3 and (alpha == 0 or alpha in octets)
 
 
-def parse_bmp(view: memoryview, *, payload: bool = True) -> Structure:
+def parse_bmp(view: memoryview, wanted: Wanted) -> Structure:
     """What a BMP says of itself (``structure.parse``)."""
     header = read_header(view)
     defects = _defects(view, header)
     frame = _frame(header, tuple(defects))
-    digest, reason = _payload(view, header, defects) if payload else (None, None)
+    digest, reason = _payload(view, header, defects) if wanted.payload else (None, None)
     icc = None
     if header.size == 124 and bytes(view[70:74]) in (b"DEBM", b"MBED"):
         at, length = struct.unpack_from("<II", view, 126)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure
+from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, Wanted
 from catalog.terms import Fidelity, Layout, PageRole
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
@@ -143,7 +143,7 @@ def _image(reader: _Reader, found: GifBlocks, disposal: int, transparent: int) -
     found.images.append(GifImage(box, bool(flags & 0x40), disposal, transparent, palette, lzw))
 
 
-def parse_gif(view: memoryview, *, payload: bool = True) -> Structure:
+def parse_gif(view: memoryview, wanted: Wanted) -> Structure:
     """What a GIF says of itself (``structure.parse``)."""
     found = read_blocks(view)
     if not found.images:
@@ -154,7 +154,7 @@ def parse_gif(view: memoryview, *, payload: bool = True) -> Structure:
     canvas = (max(found.width, left + width), max(found.height, top + height))
     if not canvas[0] or not canvas[1]:
         raise NotAnImage(f"GIF: an image of {canvas[0]} x {canvas[1]}", claims="GIF")
-    digest, reason_none = _payload(found) if payload else (None, None)
+    digest, reason_none = _payload(found) if wanted.payload else (None, None)
     trailing = len(view) - found.end
     return Structure(
         format="GIF",

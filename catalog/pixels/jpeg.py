@@ -12,7 +12,7 @@ from typing import Final
 
 from catalog.pixels.exif import EXIF_PREFIX, parse_exif
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import Frame, NotAnImage, Structure
+from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
 from catalog.pixels.tiff import SIGNATURES
 from catalog.terms import Fidelity, Layout, PageRole
 
@@ -190,7 +190,7 @@ def subsampling_of(components: list[tuple[int, int, int]]) -> str | None:
     return ",".join(f"{horizontal}x{vertical}" for horizontal, vertical in factors)
 
 
-def parse_jpeg(view: memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+def parse_jpeg(view: memoryview, wanted: Wanted) -> Structure:
     """What a JPEG says of itself (``structure.parse``)."""
     found = read_markers(view)
     if not found.sof or not found.components or not found.width or not found.height:
@@ -202,13 +202,13 @@ def parse_jpeg(view: memoryview, *, full_values: bool = False, payload: bool = T
         found.defects.append("no scan: the image has no samples")
     space = color_space(found)
     frame = _frame(found, space)
-    exif = parse_exif(_exif_block(found.exif), full_values=full_values) if found.exif else None
+    exif = parse_exif(_exif_block(found.exif), full_values=wanted.full_values) if found.exif else None
     icc, icc_notes = _icc(found.icc)
     notes = [*icc_notes, *(exif.notes if exif else ())]
     trailing = len(view) - found.end
     if found.ended and trailing:
         notes.append(f"{trailing:,} bytes after the end marker")
-    digest, reason_none = _payload(found, space) if payload else (None, None)
+    digest, reason_none = _payload(found, space) if wanted.payload else (None, None)
     return Structure(
         format="JPEG",
         frames=(frame,),

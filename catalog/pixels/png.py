@@ -11,7 +11,7 @@ from typing import Final
 
 from catalog.pixels.exif import parse_exif
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure
+from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, Wanted
 from catalog.pixels.tiff_segments import Inflation
 from catalog.terms import Fidelity, Layout, PageRole
 
@@ -160,21 +160,19 @@ def _header(body: memoryview, found: PngChunks) -> None:
     found.interlaced = bool(interlace)
 
 
-def parse_png(
-    view: memoryview, *, full_values: bool = False, payload: bool = True, checksums: bool = True
-) -> Structure:
+def parse_png(view: memoryview, wanted: Wanted) -> Structure:
     """What a PNG says of itself (``structure.parse``)."""
     found = read_chunks(view)
     _check(found)
-    if checksums and not found.defects:
+    if wanted.checksums and not found.defects:
         defect = inflate_defect(found)
         if defect:
             found.defects.append(defect)
-    exif = parse_exif(found.exif, full_values=full_values) if found.exif is not None else None
+    exif = parse_exif(found.exif, full_values=wanted.full_values) if found.exif is not None else None
     icc = _profile(found)
     if found.ended and found.end < len(view):
         found.notes.append(f"{len(view) - found.end:,} bytes after the end chunk")
-    digest, reason = _payload(found) if payload else (None, None)
+    digest, reason = _payload(found) if wanted.payload else (None, None)
     return Structure(
         format="PNG",
         frames=_frames(found),

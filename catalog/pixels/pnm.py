@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import Frame, NotAnImage, Structure
+from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
 from catalog.terms import Fidelity, Layout, PageRole
 
 _HEADER_LIMIT: Final = 65_536
@@ -113,7 +113,7 @@ def _checked(header: PnmHeader) -> PnmHeader:
     return header
 
 
-def parse_pnm(view: memoryview, *, payload: bool = True) -> Structure:
+def parse_pnm(view: memoryview, wanted: Wanted) -> Structure:
     """What a Netpbm file says of itself (``structure.parse``)."""
     header = read_header(view)
     defects: list[str] = []
@@ -126,7 +126,7 @@ def parse_pnm(view: memoryview, *, payload: bool = True) -> Structure:
         defects.append(f"truncated: {max(held, 0):,} of {header.raster:,} bytes of samples")
     elif held > header.raster:
         notes = (f"{held - header.raster:,} bytes after the first image",)
-    digest, reason = _payload(view, header, defects) if payload else (None, None)
+    digest, reason = _payload(view, header, defects) if wanted.payload else (None, None)
     return Structure(
         format="PPM",
         frames=(_frame(header, tuple(defects)),),

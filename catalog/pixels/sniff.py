@@ -48,6 +48,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (20, b"GIMP", "GBR"),
     (2048, b"PCD_", "PCD"),
 )
+_FOUR: Final = {magic: name for at, magic, name in _MAGIC if at == 0 and len(magic) == 4}
 _AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
 _PNM: Final = frozenset(b"1234567Ffy")
 _BMP_HEADERS: Final = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
@@ -61,6 +62,8 @@ def sniff(data: bytes | memoryview) -> str | None:
     """
     view = memoryview(data)
     head = bytes(view[:64])
+    if head[:4] in _FOUR:
+        return _FOUR[head[:4]]
     for at, magic, name in _MAGIC:
         found = head[at : at + len(magic)] if at < 64 else bytes(view[at : at + len(magic)])
         if found == magic:

@@ -7,9 +7,12 @@ against this, never the other way round.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
+from catalog.pixels.sniff import sniff
 from catalog.terms import Fidelity, Ifd, Layout, PageRole
 
 MAX_FRAMES: Final = 65_536
@@ -108,6 +111,15 @@ class Structure:
     """What the format's own decoder module wants to know (PNG: color_type, bit_depth, trns, actl …)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much of a file ``parse`` is to look at (its keywords)."""
+
+    full_values: bool = False
+    payload: bool = True
+    checksums: bool = True
+
+
 def parse(
     data: bytes | memoryview, *, full_values: bool = False, payload: bool = True, checksums: bool = True
 ) -> Structure:
@@ -118,23 +130,28 @@ def parse(
     image data of a PNG to check their Adler-32 and length (CRCs are always checked); for TIFF there is
     ``tiff_segments.tiff_deflate_defects``. ``detail["notes"]`` holds oddities that touch no sample.
     """
-    from catalog.pixels import bmp, gif, jpeg, png, pnm, tiff_file, webp
-    from catalog.pixels.sniff import sniff
-
     view = memoryview(data)
     name = sniff(view)
-    if name == "TIFF":
-        return tiff_file.parse_tiff(view, full_values=full_values, payload=payload)
-    if name == "JPEG":
-        return jpeg.parse_jpeg(view, full_values=full_values, payload=payload)
-    if name == "PNG":
-        return png.parse_png(view, full_values=full_values, payload=payload, checksums=checksums)
-    if name == "WEBP":
-        return webp.parse_webp(view, full_values=full_values, payload=payload)
-    if name in ("GIF", "BMP", "PPM"):
-        plain = {"GIF": gif.parse_gif, "BMP": bmp.parse_bmp, "PPM": pnm.parse_pnm}[name]
-        return plain(view, payload=payload)
-    raise unknown(view, name)
+    parser = _parsers().get(name) if name is not None else None
+    if parser is None:
+        raise unknown(view, name)
+    return parser(view, Wanted(full_values, payload, checksums))
+
+
+@cache
+def _parsers() -> dict[str, Callable[[memoryview, Wanted], Structure]]:
+    # Not at the top: the parsers build the values of this module.
+    from catalog.pixels import bmp, gif, jpeg, png, pnm, tiff_file, webp
+
+    return {
+        "TIFF": tiff_file.parse_tiff,
+        "JPEG": jpeg.parse_jpeg,
+        "PNG": png.parse_png,
+        "WEBP": webp.parse_webp,
+        "GIF": gif.parse_gif,
+        "BMP": bmp.parse_bmp,
+        "PPM": pnm.parse_pnm,
+    }
 
 
 def unknown(view: memoryview, name: str | None) -> NotAnImage:

@@ -90,6 +90,11 @@ class Directory:
 
     def number(self, code: int, default: int) -> int:
         """The first value of an integer tag, or the default."""
+        tag = self.by_code.get(code)
+        if tag is None:
+            return default
+        if tag.count == 1 and tag.type in _UNSIGNED:
+            return int.from_bytes(tag.raw, "little")
         values = self.ints(code)
         return values[0] if values else default
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, replace
 
 from catalog.pixels.payload import tiff_payload
-from catalog.pixels.structure import Frame, Structure, TiffFrame
+from catalog.pixels.structure import Frame, Structure, TiffFrame, Wanted
 from catalog.pixels.tagnames import compression_name
 from catalog.pixels.tiff import walk
 from catalog.pixels.tiff_frames import tiff_frames
@@ -29,9 +29,9 @@ def subsampling_name(horizontal: int, vertical: int) -> str:
     return _SUBSAMPLING.get((horizontal, vertical)) or f"{horizontal}x{vertical}"
 
 
-def parse_tiff(view: memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
     """What a TIFF says of itself (``structure.parse``)."""
-    found = walk(view, full_values=full_values)
+    found = walk(view, full_values=wanted.full_values)
     frames, defects = tiff_frames(view, found)
     images = [frame for frame in frames if frame.counted]
     if found.limited is not None:
@@ -47,7 +47,7 @@ def parse_tiff(view: memoryview, *, full_values: bool = False, payload: bool = T
     container = "BigTIFF" if found.big else "TIFF"
     layouts = [_layout(frame, container, found.order) for frame in images]
     orientation = main.number(274, 0) or outer.number(274, 1)
-    digest, reason = tiff_payload(view, found, frames) if payload else (None, None)
+    digest, reason = tiff_payload(view, found, frames) if wanted.payload else (None, None)
     return Structure(
         format="TIFF",
         frames=frames,

@@ -12,7 +12,7 @@ from typing import Final
 
 from catalog.pixels.exif import parse_exif
 from catalog.pixels.payload import Payload
-from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure
+from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, Wanted
 from catalog.terms import Fidelity, Layout, PageRole
 
 _ALPHA_FLAG: Final = 0x10
@@ -139,14 +139,14 @@ def _animation_frame(body: memoryview, found: WebpChunks) -> None:
     found.codecs.append(codec or b"VP8 ")
 
 
-def parse_webp(view: memoryview, *, full_values: bool = False, payload: bool = True) -> Structure:
+def parse_webp(view: memoryview, wanted: Wanted) -> Structure:
     """What a WebP says of itself (``structure.parse``)."""
     found = read_chunks(view)
     if not found.width or not found.height or not found.codecs:
         reason = found.defects[0] if found.defects else "no image"
         raise NotAnImage(f"WebP: {reason}", claims="WEBP")
-    exif = parse_exif(found.exif, full_values=full_values) if found.exif is not None else None
-    digest, reason_none = _payload(found) if payload else (None, None)
+    exif = parse_exif(found.exif, full_values=wanted.full_values) if found.exif is not None else None
+    digest, reason_none = _payload(found) if wanted.payload else (None, None)
     lossless = set(found.codecs) == {b"VP8L"}
     return Structure(
         format="WEBP",
