@@ -130,7 +130,7 @@ class Daemon:
 
     def _take_due(self) -> bool:
         online = [watch.root_id for watch in self.watches.values() if watch.online]
-        if self.session.in_flight > DUE_LIMIT:
+        if self.session.in_flight > DUE_LIMIT or not self.session.may_read():
             return False
         due = self.session.backlog.due(DUE_LIMIT + self.session.in_flight, online)
         for job in due:

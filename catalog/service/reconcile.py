@@ -75,12 +75,14 @@ class Reconcile:
         session.recorder.batch.run_id = self.run_id
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
             self._walk_on(time.monotonic() + seconds)
-        while self._queue and session.pool.wants_more:
+        while self._queue and session.pool.wants_more and session.may_read():
             job, known = self._queue.popleft()
             session.submit(job, new_plan(self.tally, row=self._row(known), fresh=self._fresh))
         if not self._queue:
             session.pool.flush()
         waits = self.phase is Phase.INSPECT or len(self._queue) >= AHEAD_JOBS
+        if waits and not session.busy() and self._queue:
+            time.sleep(min(seconds, 0.05))  # the rate limit holds the next file back
         session.pump(seconds if waits and session.busy() else 0.0)
         self._beat()
         if self.phase is Phase.INSPECT and not self._queue and not session.busy():

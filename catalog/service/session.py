@@ -107,6 +107,7 @@ class Session:
         self._plans: dict[tuple[int, bytes], Plan] = {}
         self._retries: list[tuple[float, int, _Retry]] = []
         self._order = itertools.count()
+        self._read_at = 0.0
         self._arrivals: list[Arrival] = []
         self._first_arrival = 0.0
         self._arrival_tallies: dict[tuple[int, bytes], tuple[Tally, Due | None]] = {}
@@ -160,12 +161,19 @@ class Session:
         root = self.roots_by_id[root_id]
         return MountTrust(root.inode_trusted, root.ctime_trusted, root.mtime_granularity_ns)
 
+    def may_read(self) -> bool:
+        """Whether the rate limit lets another file be read now."""
+        return not self.settings.max_rate_bytes or time.monotonic() >= self._read_at
+
     def submit(self, job: Job, plan: Plan) -> bool:
         """Have a path inspected. False when it is in flight already."""
         key = (job.root_id, job.path)
         if key in self._plans:
             return False
         self._plans[key] = plan
+        if self.settings.max_rate_bytes:
+            seconds = job.size_hint / self.settings.max_rate_bytes
+            self._read_at = max(time.monotonic(), self._read_at) + seconds
         self.pool.submit(job)
         return True
 
