@@ -1,0 +1,182 @@
+"""From the words of the command line to a scope: which share, which folder, which file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from sqlalchemy import Connection, select
+
+from catalog.errors import NotFound, UsageError
+from catalog.query.globs import Globs
+from catalog.query.opening import driver
+from catalog.query.scope import LIVING, NAMES_AT_ONCE, TOMBSTONE, Part, Root, Scope, living_roots
+from catalog.store.schema import dir_, file
+from catalog.terms import joined, printable
+
+
+def resolve(
+    connection: Connection,
+    *,
+    paths: Sequence[bytes] = (),
+    roots: Sequence[str] = (),
+    globs: Sequence[str] = (),
+) -> Scope:
+    """The scope of a question, from the words of the command line.
+
+    ``paths`` are files and folders as people type them, relative to the working directory; a folder around
+    several shares means all of them. Raises NotFound (naming the shares there are) and UsageError.
+    """
+    every = living_roots(connection)
+    asked = [_named(name, every) for name in roots]
+    chosen = tuple(each for each in every if not asked or each in asked)
+    try:
+        patterns = Globs(globs)
+    except re.error as error:
+        raise UsageError(f"not a glob: {' '.join(globs)} ({error})", hint="try '*.tif'") from error
+    scope = Scope(chosen, len(chosen) == len(every), globs=patterns)
+    if paths:
+        scope = _narrowed(connection, scope, every, paths)
+    driver(connection).create_function(
+        "in_scope", 3, lambda *place: int(scope.covers(*place)), deterministic=True
+    )
+    return scope
+
+
+def _named(name: str, every: tuple[Root, ...]) -> Root:
+    for each in every:
+        if each.name == name:
+            return each
+    raise NotFound(f"no share is named {printable(name)}", hint=_there_are(every))
+
+
+def _there_are(every: tuple[Root, ...]) -> str:
+    if not every:
+        return "there are no shares yet; make one with: catalog scan FOLDER"
+    shown = [f"{printable(each.name)} ({printable(each.path)})" for each in every[:8]]
+    more = [f"{len(every) - 8} more"] if len(every) > 8 else []
+    return f"the shares are {joined(shown + more)}" if len(every) > 1 else f"the only share is {shown[0]}"
+
+
+@dataclass(slots=True)
+class _Places:
+    trees: set[tuple[int, bytes]] = field(default_factory=set)
+    files: set[tuple[int, bytes, bytes]] = field(default_factory=set)
+
+
+def _narrowed(connection: Connection, scope: Scope, every: tuple[Root, ...], paths: Sequence[bytes]) -> Scope:
+    places = _Places()
+    unknown: list[tuple[bytes, Root, bytes]] = []
+    for typed in paths:
+        inside = _below_a_root(typed, every)
+        if inside is None:
+            around = _around_roots(typed, every)
+            if not around:
+                raise NotFound(f"not in any share: {printable(typed)}", hint=_there_are(every))
+            places.trees.update((each.root_id, b"") for each in around)
+        elif not inside[1]:
+            places.trees.add((inside[0].root_id, b""))
+        else:
+            unknown.append((typed, *inside))
+    _look_up(connection, unknown, places)
+    chosen = {each.root_id for each in scope.roots}
+    trees = {key for key in places.trees if key[0] in chosen}
+    files = {key for key in places.files if key[0] in chosen}
+    if not trees and not files:
+        names = joined(printable(each.name) for each in scope.roots)
+        raise UsageError(f"none of these paths lies in share {names}", hint="leave out --root, or the paths")
+    trees = {key for key in trees if not _inside(key[0], key[1], trees, proper=True)}
+    files = {key for key in files if not _inside(key[0], key[1], trees, proper=False)}
+    concerned = {key[0] for key in trees} | {key[0] for key in files}
+    kept = tuple(each for each in scope.roots if each.root_id in concerned)
+    return Scope(kept, False, frozenset(trees), frozenset(files), scope.globs)
+
+
+def _inside(root_id: int, folder: bytes, trees: set[tuple[int, bytes]], *, proper: bool) -> bool:
+    if not proper and (root_id, folder) in trees:
+        return True
+    while folder:
+        folder = folder.rpartition(b"/")[0]
+        if (root_id, folder) in trees:
+            return True
+    return False
+
+
+def _candidates(typed: bytes) -> list[bytes]:
+    """The path with all links resolved, then with those of its folder only: the last part may be a link
+    that is catalogued as such."""
+    whole = os.path.abspath(typed)
+    parent = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
+    return list(dict.fromkeys([os.path.realpath(whole), parent, whole]))
+
+
+def _below_a_root(typed: bytes, every: tuple[Root, ...]) -> tuple[Root, bytes] | None:
+    """(share, path below it), b"" for the share itself."""
+    for path in _candidates(typed):
+        for each in every:
+            top = each.path.rstrip(b"/")
+            if path == each.path or path.startswith(top + b"/"):
+                return each, path[len(top) + 1 :]
+    return None
+
+
+def _around_roots(typed: bytes, every: tuple[Root, ...]) -> list[Root]:
+    top = os.path.realpath(typed).rstrip(b"/") + b"/"
+    return [each for each in every if each.path.startswith(top)]
+
+
+def _look_up(connection: Connection, unknown: list[tuple[bytes, Root, bytes]], places: _Places) -> None:
+    """Is it a file or a folder? The record decides, since a missing file is not on the disk any more."""
+    split = [(root_, *_split(below), typed) for typed, root_, below in unknown]
+    split.sort(key=lambda item: (item[0].root_id, item[1], item[2]))
+    for (root_, folder), items in groupby(split, key=lambda item: (item[0], item[1])):
+        listed = list(items)
+        recorded = _recorded_names(connection, root_, folder, [item[2] for item in listed])
+        for _, _, name, typed in listed:
+            below = folder + b"/" + name if folder else name
+            is_file = name in recorded
+            if is_file:
+                places.files.add((root_.root_id, folder, name))
+            if os.path.isdir(typed) or (not is_file and _recorded_folder(connection, root_, below)):
+                places.trees.add((root_.root_id, below))
+            elif not is_file:
+                raise _uncatalogued(typed, root_)
+
+
+def _uncatalogued(typed: bytes, root_: Root) -> NotFound:
+    name = printable(root_.name)
+    if os.path.lexists(typed):
+        return NotFound(
+            f"not in the catalogue: {printable(typed)}",
+            hint=f"it may be new (catalog scan {printable(root_.path)}), or of a kind that is not catalogued",
+        )
+    return NotFound(
+        f"no such file: {printable(typed)}", hint=f"share {name} never had one, as far as the catalogue knows"
+    )
+
+
+def _split(below: bytes) -> tuple[bytes, bytes]:
+    folder, _, name = below.rpartition(b"/")
+    return folder, name
+
+
+def _recorded_names(connection: Connection, root_: Root, folder: bytes, names: list[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for at in range(0, len(names), NAMES_AT_ONCE):
+        part = Part(root_, folder, names=tuple(names[at : at + NAMES_AT_ONCE]))
+        # Two questions, since living files and tombstones have an index each.
+        for presence in (LIVING, TOMBSTONE):
+            statement = select(file.c.name).join(dir_, dir_.c.dir_id == file.c.dir_id)
+            statement = statement.where(*part.conditions(), file.c.retired_ms.is_(None)).where(presence)
+            found.update(connection.execute(statement).scalars())
+    return found
+
+
+def _recorded_folder(connection: Connection, root_: Root, folder: bytes) -> bool:
+    for part in (Part(root_, folder), Part(root_, folder, below=True)):
+        if connection.execute(select(dir_.c.dir_id).where(*part.conditions()).limit(1)).first():
+            return True
+    return False

@@ -1,0 +1,266 @@
+"""``status``: how are the shares, the work that waits, the daemon, and what wants attention?"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from catalog.query.drift import SEVERITY
+from catalog.query.scope import ODD, RETIRED, TOMBSTONE
+from catalog.query.standing import holds, now_ms
+from catalog.store.codes import OUTCOME, ROOT_STATE
+from catalog.store.schema import daemon, drift, file, job, root, root_count, seal
+from catalog.terms import Outcome, RootState, Severity, counted, iso, path_fields
+
+BACKLOG_LATE_MS: Final = 3_600_000
+"""Age of the oldest waiting path at which a backlog is a problem."""
+HEARTBEAT_LATE_MS: Final = 180_000
+"""Silence of a living daemon that is a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """One share."""
+
+    name: str
+    path: bytes
+    state: RootState
+    state_reason: str | None
+    mode: str | None
+    mode_reason: str | None
+    present: int
+    """Read and decoded; suspects still count."""
+    missing: int
+    unreadable: int
+    undecodable: int
+    pending: int
+    other: int
+    """Raw checksums only: files that ``--include`` added."""
+    last_reconcile_ms: int | None
+    uncovered_dirs: int
+    held_missing: int
+    open_drift: dict[Severity, int]
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            **path_fields(self.path),
+            "state": self.state.value,
+            "state_reason": self.state_reason,
+            "mode": self.mode,
+            "mode_reason": self.mode_reason,
+            "files": {
+                "present": self.present,
+                "missing": self.missing,
+                "unreadable": self.unreadable,
+                "undecodable": self.undecodable,
+                "pending": self.pending,
+                "other": self.other,
+            },
+            "last_reconcile": iso(self.last_reconcile_ms),
+            "uncovered_dirs": self.uncovered_dirs,
+            "held_missing": self.held_missing,
+            "open_drift": {severity.value: self.open_drift.get(severity, 0) for severity in Severity},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """The daemon as its row and the kernel tell; ``known`` False: none was started, or it ended in order."""
+
+    known: bool
+    running: bool
+    pid: int | None
+    host: str | None
+    version: str | None
+    started_ms: int | None
+    heartbeat_ms: int | None
+    rebuilds: int
+    overflows: int
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "running": self.running,
+            "pid": self.pid,
+            "rebuilds": self.rebuilds,
+            "overflows": self.overflows,
+            "host": self.host,
+            "version": self.version,
+            "started": iso(self.started_ms),
+            "heartbeat": iso(self.heartbeat_ms),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole answer; ``problems`` is what ``--check`` complains of, the most urgent first."""
+
+    as_of_ms: int
+    roots: tuple[RootStatus, ...]
+    backlog: int
+    backlog_since_ms: int | None
+    daemon: DaemonStatus
+    chain_head: str | None
+    problems: tuple[str, ...]
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "roots": [each.fields() for each in self.roots],
+            "backlog": self.backlog,
+            "backlog_since": iso(self.backlog_since_ms),
+            "daemon": self.daemon.fields(),
+            "chain_head": self.chain_head,
+            "problems": list(self.problems),
+        }
+
+
+def status(connection: Connection, database: str) -> Status:
+    """The state of the catalogue. Counters only: the same cost at any number of files."""
+    moment = now_ms()
+    roots = _roots(connection)
+    backlog, since = connection.execute(select(func.count(), func.min(job.c.first_ms)).select_from(job)).one()
+    chain = connection.execute(select(seal.c.chain).order_by(seal.c.seal_id.desc()).limit(1)).scalar()
+    found = Status(
+        moment, roots, backlog, since, _daemon(connection, database), chain.hex() if chain else None, ()
+    )
+    return Status(
+        found.as_of_ms,
+        found.roots,
+        found.backlog,
+        found.backlog_since_ms,
+        found.daemon,
+        found.chain_head,
+        tuple(_problems(found)),
+    )
+
+
+# --------------------------------------------------------------------------------------------------- roots
+
+
+def _roots(connection: Connection) -> tuple[RootStatus, ...]:
+    counts: dict[tuple[int, int], int] = defaultdict(int)
+    living = select(root_count.c.root_id, root_count.c.outcome, root_count.c.n_files).where(
+        root_count.c.presence != 3
+    )
+    for root_id, outcome, files in connection.execute(living):
+        counts[root_id, outcome] += files
+    cases: dict[int, dict[Severity, int]] = defaultdict(dict)
+    statement = (
+        select(drift.c.root_id, drift.c.severity, func.count())
+        .where(drift.c.closed_ms.is_(None))
+        .group_by(drift.c.root_id, drift.c.severity)
+    )
+    for root_id, severity, number in connection.execute(statement):
+        cases[root_id][SEVERITY[severity]] = number
+    rows = connection.execute(select(root).where(root.c.state != RETIRED).order_by(root.c.name)).all()
+    return tuple(_root(connection, row, counts, cases[row.root_id]) for row in rows)
+
+
+def _root(
+    connection: Connection,
+    row: Row[Any],
+    counts: dict[tuple[int, int], int],
+    cases: dict[Severity, int],
+) -> RootStatus:
+    def living(outcome: Outcome) -> int:
+        return counts.get((row.root_id, OUTCOME.number[outcome]), 0)
+
+    # Tombstones that were retired are no longer missed, and the counters do not tell them apart.
+    missing = connection.execute(
+        select(func.count())
+        .select_from(file)
+        .where(file.c.root_id == row.root_id, file.c.retired_ms.is_(None))
+        .where(TOMBSTONE)
+        .where(ODD)
+    ).scalar_one()
+    return RootStatus(
+        name=row.name,
+        path=row.path,
+        state=ROOT_STATE.word[row.state],
+        state_reason=row.state_reason,
+        mode=row.mode,
+        mode_reason=row.mode_reason,
+        present=living(Outcome.OK),
+        missing=missing,
+        unreadable=living(Outcome.UNREADABLE),
+        undecodable=living(Outcome.UNDECODABLE),
+        pending=living(Outcome.PENDING),
+        other=living(Outcome.OTHER),
+        last_reconcile_ms=row.last_reconcile_ms,
+        uncovered_dirs=row.uncovered_dirs,
+        held_missing=row.n_held,
+        open_drift=cases,
+    )
+
+
+# -------------------------------------------------------------------------------------------------- daemon
+
+
+def _daemon(connection: Connection, database: str) -> DaemonStatus:
+    row = connection.execute(select(daemon).order_by(daemon.c.daemon_id.desc()).limit(1)).first()
+    if row is None:
+        return DaemonStatus(False, False, None, None, None, None, None, 0, 0)
+    said: dict[str, Any] = json.loads(row.status)
+    if row.host == socket.gethostname():
+        running = holds(database, row.pid, row.host)
+    else:
+        # Of a daemon in a container or on another machine, only the beat of its heart is heard here.
+        running = now_ms() - row.heartbeat_ms < HEARTBEAT_LATE_MS
+    return DaemonStatus(
+        True,
+        running,
+        row.pid,
+        row.host,
+        row.version,
+        row.started_ms,
+        row.heartbeat_ms,
+        int(said.get("rebuilds", 0)),
+        int(said.get("overflows", 0)),
+    )
+
+
+# ------------------------------------------------------------------------------------------------- problems
+
+
+def _problems(found: Status) -> list[str]:
+    critical = [
+        f"{each.name}: {counted(each.open_drift[Severity.CRITICAL], 'case')} of critical drift open"
+        for each in found.roots
+        if each.open_drift.get(Severity.CRITICAL)
+    ]
+    shares = [
+        f"{each.name} is {each.state.value}" + (f": {each.state_reason}" if each.state_reason else "")
+        for each in found.roots
+        if each.state is not RootState.ONLINE
+    ]
+    held = [
+        f"{each.name}: {counted(each.held_missing, 'absence')} held back until an admin confirms"
+        for each in found.roots
+        if each.held_missing
+    ]
+    uncovered = [
+        f"{each.name}: {counted(each.uncovered_dirs, 'folder')} not watched, only polled"
+        for each in found.roots
+        if each.uncovered_dirs
+    ]
+    return [*critical, *shares, *held, *_daemon_problems(found), *uncovered]
+
+
+def _daemon_problems(found: Status) -> list[str]:
+    problems = []
+    one = found.daemon
+    if one.known and not one.running:
+        problems.append(f"the daemon (process {one.pid} on {one.host}) died without a word")
+    elif one.running and one.heartbeat_ms is not None:
+        silent = found.as_of_ms - one.heartbeat_ms
+        if silent >= HEARTBEAT_LATE_MS:
+            problems.append(f"the daemon (process {one.pid}) has said nothing for {silent // 60_000} minutes")
+    if found.backlog_since_ms is not None and found.as_of_ms - found.backlog_since_ms >= BACKLOG_LATE_MS:
+        waiting = (found.as_of_ms - found.backlog_since_ms) // 60_000
+        problems.append(f"{counted(found.backlog, 'path')} waiting, the oldest for {waiting} minutes")
+    return problems
