@@ -56,7 +56,7 @@ class Held:
 
     threads: frozenset[threading.Thread]
     children: frozenset[int]
-    descriptors: frozenset[tuple[int, str]]
+    descriptors: frozenset[tuple[int, int, int]]
 
     @classmethod
     def now(cls) -> Held:
@@ -67,8 +67,8 @@ class Held:
             *(f"thread {thread.name}" for thread in self.threads - before.threads),
             *(f"child process {pid}: {_command(pid)}" for pid in self.children - before.children),
             *(
-                f"descriptor {number} -> {target}"
-                for number, target in sorted(self.descriptors - before.descriptors)
+                f"descriptor {number} -> {_target(number)}"
+                for number, *_ in self.descriptors - before.descriptors
             ),
         ]
 
@@ -91,12 +91,21 @@ def _command(pid: int) -> str:
         return "(gone)"
 
 
-def _descriptors() -> Iterator[tuple[int, str]]:
-    for number in os.listdir("/proc/self/fd"):
+def _descriptors() -> Iterator[tuple[int, int, int]]:
+    """Number, device and inode: the name of an open file may change, what it is does not."""
+    for number in map(int, os.listdir("/proc/self/fd")):
         try:
-            yield int(number), os.readlink(f"/proc/self/fd/{number}")
-        except FileNotFoundError:  # the listing's own
+            status = os.fstat(number)
+        except OSError:  # the listing's own
             continue
+        yield number, status.st_dev, status.st_ino
+
+
+def _target(number: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except FileNotFoundError:
+        return "(closed)"
 
 
 @pytest.fixture(autouse=True)
