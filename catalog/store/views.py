@@ -15,7 +15,7 @@ def _time(column: str) -> str:
 
 
 def _hex(column: str) -> str:
-    return f"lower(hex({column}))"
+    return f"nullif(lower(hex({column})), '')"
 
 
 # Names that are not UTF-8 carry a printable form in *_text; CAST of the BLOB would break the client.
