@@ -25,8 +25,6 @@ _TIFF_ORDERS: Final = (b"II", b"MM")
 _HARMLESS: Final = re.compile(
     "|".join(
         (
-            # imagecodecs reads interlaced images by libpng's png_read_image, which is right, and is told so
-            r"Interlace handling should be turned on",
             # ancillary chunks that touch no sample (tRNS does, and is not here)
             r"PNG warning: (?:bKGD|cHRM|cICP|cLLI|eXIf|gAMA|hIST|iCCP|iTXt|mDCV|oFFs|pCAL|pHYs|sBIT|sCAL|sPLT|sRGB"
             r"|sTER|tEXt|tIME|zTXt)\b",
@@ -45,6 +43,8 @@ _HARMLESS: Final = re.compile(
     )
 )
 """What decoders say of files whose samples are right. Everything else that they say makes a file damaged."""
+_ABOUT_US: Final = "Interlace handling should be turned on when using png_read_image"
+"""libpng to imagecodecs, about each interlaced image, which it reads rightly nevertheless."""
 
 
 def analyse(
@@ -188,7 +188,7 @@ def _damaged(fidelity: Fidelity, reason: str | None, words: str) -> tuple[Fideli
 
 def _weighed(analysis: Analysis, said: list[str]) -> Analysis:
     """What decoders said: kept, and proof of damage unless it is known to be harmless."""
-    lines = tuple(dict.fromkeys(said))
+    lines = tuple(dict.fromkeys(line for line in said if _ABOUT_US not in line))
     grave = [line for line in lines if not _HARMLESS.search(line)]
     fidelity, reason = analysis.fidelity, analysis.reason
     if grave and fidelity is not Fidelity.UNDECODABLE and analysis.pixels is not None:

@@ -1,8 +1,9 @@
 """Samples of everything that is not TIFF: which decoder each format gets.
 
-PNG and still WebP go to libpng and libwebp by way of imagecodecs: 16 bits stay 16 bits, and a wrong CRC or
+Netpbm is read by us. PNG and still WebP go to libpng and libwebp by way of imagecodecs: 16 bits stay 16 bits, and a wrong CRC or
 Adler-32 or a short image is an error (Pillow takes a PNG whose data are 900 bytes short, and one with a wrong
-IDAT checksum at 1 bit). All others, and every animation, go to Pillow.
+IDAT checksum at 1 bit). So does JPEG that is lossless or deeper than 8 bits. All others, and every
+animation, go to Pillow.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from catalog.pixels.raster import Decoded, Raster
+from catalog.pixels.raster import Decoded, Raster, storage
 from catalog.pixels.structure import Frame, Structure
 from catalog.terms import Fidelity, Limits
 
@@ -39,35 +40,55 @@ class Source:
     def decode(self, frame: Frame) -> Decoded:
         """The canonical raster of one frame; frames are asked for in order. Raises what decoders raise."""
         total = len(self._structure.frames)
-        if total == 1 and self._structure.format in ("PNG", "WEBP"):
-            return self._still(frame)
+        name = self._structure.format
+        if name == "PPM":
+            from catalog.pixels import pnm_raster
+
+            return pnm_raster.decode(self._structure, frame, memoryview(self._content))
+        deep = name == "JPEG" and (frame.dtype != "u8" or frame.fidelity is Fidelity.EXACT)
+        if total == 1 and (deep or name in ("PNG", "WEBP")):
+            return self._still(frame, name)
         if self._frames is None:
             from catalog.pixels.pillow_raster import Frames
 
-            self._frames = Frames(self._content, self._structure.format, self._limits, total)
+            self._frames = Frames(self._content, name, self._limits, total)
         return self._frames.decode(frame, frame.index)
 
-    def _still(self, frame: Frame) -> Decoded:
+    def _still(self, frame: Frame, name: str) -> Decoded:
         import imagecodecs
 
         content: Any = self._content  # imagecodecs takes any buffer, its stubs say bytes
         array: Any
-        if self._structure.format == "PNG":
+        if name == "PNG":
             array = imagecodecs.png_decode(content)
+        elif name == "JPEG":
+            array = imagecodecs.jpeg_decode(content)
         else:
             array = imagecodecs.webp_decode(content, hasalpha=True if frame.channels == 4 else None)
-        if array.ndim == 2:
-            array = array[:, :, None]
-        shape = (frame.height, frame.width, frame.channels)
-        if array.shape != shape:
-            delivered, expected = ("x".join(map(str, each)) for each in (array.shape, shape))
-            raise RuntimeError(f"the decoder delivered {delivered} samples, the header declares {expected}")
-        bits = array.dtype.itemsize * 8
-        raster = Raster.of(frame.model, f"u{bits}", array)
-        result = Decoded(raster, frame.fidelity, frame.fidelity_reason)
-        if f"u{bits}" != frame.dtype:
-            words = f"the decoder delivered u{bits}, the header declares {frame.dtype}"
-            result = result.lowered(
-                Fidelity.LOSSY if bits < int(frame.dtype[1:]) else Fidelity.UNVERIFIED, words
-            )
-        return result
+        return announced(frame, array)
+
+
+def announced(frame: Frame, array: Any) -> Decoded:
+    """An array held against the header's frame; raises RuntimeError when its shape is another.
+
+    A machine type wider than the declared bits holds them unscaled, which the largest number proves at best:
+    a larger one lowers the class.
+    """
+    if array.ndim == 2:
+        array = array[:, :, None]
+    shape = (frame.height, frame.width, frame.channels)
+    if array.shape != shape:
+        delivered, expected = ("x".join(map(str, each)) for each in (array.shape, shape))
+        raise RuntimeError(f"the decoder delivered {delivered} samples, the header declares {expected}")
+    result = Decoded(None, frame.fidelity, frame.fidelity_reason)
+    bits = array.dtype.itemsize * 8
+    dtype = f"{array.dtype.kind}{bits}"
+    if dtype == f"u{8 * int(storage(frame.dtype)[2:])}" and storage(frame.dtype)[1] == "u":
+        dtype = frame.dtype
+        if int(dtype[1:]) < bits and array.size and int(array.max()) >> int(dtype[1:]):
+            result = result.lowered(Fidelity.UNVERIFIED, f"samples of more than {dtype[1:]} bits")
+    else:
+        words = f"the decoder delivered {dtype}, the header declares {frame.dtype}"
+        narrow = bits < int(frame.dtype[1:])
+        result = result.lowered(Fidelity.LOSSY if narrow else Fidelity.UNVERIFIED, words)
+    return Decoded(Raster.of(frame.model, dtype, array), result.fidelity, result.reason)
