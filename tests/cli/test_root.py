@@ -21,7 +21,6 @@ from catalog.errors import Exit
 
 HEAVY = ["sqlalchemy", "alembic", "PIL", "numpy", "cv2", "watchdog", "rich.table", "pydantic"]
 CLI_FOLDER = Path(catalog.__file__).parent / "cli"
-NOT_NOUNS = {"__init__", "app", "context", "options", "output", "progress", "tables"}
 
 
 def every_command() -> Iterator[tuple[str, ...]]:
@@ -122,8 +121,8 @@ def test_help_shows_the_nouns_in_the_order_of_the_table(catalog_cli: Any) -> Non
     assert [line.split()[0] for line in section if line.strip()] == app.available()
 
 
-def test_every_command_module_is_in_the_table_and_has_an_app() -> None:
-    modules = {path.stem for path in CLI_FOLDER.glob("*.py")} - NOT_NOUNS
+def test_every_module_with_commands_is_in_the_table() -> None:
+    modules = {path.stem for path in CLI_FOLDER.glob("*.py")}
     nouns = {name for name in modules if hasattr(importlib.import_module(f"catalog.cli.{name}"), "app")}
     assert nouns == set(app.available())
 
