@@ -7,6 +7,7 @@ Decoders are imported when the first file needs them: a plain uncompressed TIFF 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TOO_LARGE: Final = "too large: raise decode_limit"
 BAND_BYTES: Final = 1 << 20
 """Rows are copied, packed or compared in pieces of about this size, which stay in the cache."""
+_OBJECT: Final = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 _RANK: Final = {fidelity: rank for rank, fidelity in enumerate(Fidelity)}
 
 
@@ -216,8 +218,13 @@ def _refused(frame: Frame, limits: Limits) -> Decoded | None:
 
 
 def worded(error: BaseException) -> str:
-    """A decoder's exception as a reason: its words, with its kind where the words alone say little."""
-    words = " ".join(str(error).split())[:300]
+    """A decoder's exception as a reason: its words, with its kind where the words alone say little.
+
+    The same file gives the same words: no addresses, and no text that a codec could not read itself.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return "the decoder failed, and its words are unreadable"
+    words = _OBJECT.sub("", " ".join(str(error).split()))[:300].strip()
     return (
         words if words and isinstance(error, OSError | RuntimeError) else f"{type(error).__name__}: {words}"
     )
