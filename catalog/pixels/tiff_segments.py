@@ -102,7 +102,7 @@ def _empty(tiff: TiffFrame, word: str) -> list[str]:
 def _beyond(size: int, tiff: TiffFrame, word: str) -> list[str]:
     ends = list(map(add, tiff.offsets, tiff.counts))
     found = [index for index, end in enumerate(ends) if end > size]
-    where = f"reach beyond the end of the file: byte {max(ends):,} of {size:,}"
+    where = f"beyond the end of the file: byte {max(ends):,} of {size:,}"
     return [_some(found, word, len(ends), where)]
 
 
