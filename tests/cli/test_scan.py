@@ -1,0 +1,475 @@
+"""``catalog scan`` as a user runs it, on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+
+class Asking:
+    """The read views of a catalogue, as ``sqlite3`` users see them."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def __call__(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(sql, parameters)]
+        finally:
+            connection.close()
+
+    def states(self) -> dict[str, str]:
+        return {row["relative_path"]: row["state"] for row in self("SELECT * FROM v_file")}
+
+    def open_drift(self) -> list[tuple[str, str, list[str]]]:
+        rows = self("SELECT * FROM v_drift_open ORDER BY path")
+        return [(Path(row["path"]).name, row["kind"], json.loads(row["reasons"])) for row in rows]
+
+    def events(self, *kinds: str) -> list[str]:
+        rows = self("SELECT * FROM v_event WHERE path IS NOT NULL ORDER BY event_id")
+        return [f"{row['kind']} {Path(row['path']).name}" for row in rows if row["kind"] in kinds]
+
+
+@pytest.fixture
+def ask(catalog_cli: Any) -> Asking:
+    return Asking(catalog_cli.database)
+
+
+def picture(path: Path, shade: int, **options: Any) -> Path:
+    """A small picture that differs from every other shade's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.linear_gradient("L").resize((40, 30)).convert("RGB")
+    image.putpixel((shade % 40, shade // 40), (shade % 256, 255 - shade % 256, 7))
+    image.save(path, **options)
+    return path
+
+
+# ---------------------------------------------------------------------------------------- what is found
+
+
+def test_first_scan_catalogues_every_picture_and_says_so(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    (share / "notes.csv").write_text("a,b\n")
+    ran = catalog_cli("scan", share, "--json")
+    assert ran.code == 0, ran.stderr
+    answer = ran.json
+    assert (answer["schema"], answer["complete"], answer["incomplete"]) == ("catalog.scan/1", True, [])
+    assert answer["roots"] == [{"name": share.name, "path": str(share), "state": "online"}]
+    assert (answer["files"]["seen"], answer["files"]["new"], answer["files"]["not_reread"]) == (3, 3, 0)
+    assert answer["skipped"] == {"symlinks": 0, "ignored": 1, "special": 0}
+    assert answer["bytes_read"] >= sum(
+        p.stat().st_size for p in share.rglob("*") if p.suffix in (".tif", ".png")
+    )
+    assert ask.states() == {"b.tif": "present", "c.png": "present", "scans/a.tif": "present"}
+    assert str(catalog_cli.database) in ran.stderr
+
+
+def test_second_scan_says_that_unchanged_files_were_not_reread(catalog_cli: Any, share: Path) -> None:
+    catalog_cli("scan", share)
+    ran = catalog_cli("scan", share)
+    assert ran.code == 0
+    assert "3 unchanged files were not re-read" in ran.stderr
+    again = catalog_cli("scan", "--json").json
+    assert (again["files"]["not_reread"], again["bytes_read"]) == (3, 0)
+
+
+def test_unchanged_rescan_adds_no_event_and_no_revision(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    counts = "SELECT (SELECT count(*) FROM event) AS e, (SELECT count(*) FROM revision) AS r"
+    before = ask(counts)
+    catalog_cli("scan", share)
+    assert ask(counts) == before
+
+
+def test_equal_pixels_in_unequal_files_share_a_pixel_checksum(
+    catalog_cli: Any, share: Path, ask: Asking
+) -> None:
+    catalog_cli("scan", share)
+    pixels = {row["relative_path"]: row["pixels"] for row in ask("SELECT * FROM v_file")}
+    assert pixels["b.tif"] == pixels["scans/a.tif"] != pixels["c.png"]
+    assert all(digest.startswith("pix1:") for digest in pixels.values())
+
+
+def test_names_of_every_kind_are_catalogued(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    folder = tmp_path / "share"
+    names = [
+        b"\xff\xfe.png",
+        b"new\nline.png",
+        b"\x1b[31mred.png",
+        "nfc-é.png".encode(),
+        "nfd-é.png".encode(),
+    ]
+    names.append(b"a" * 251 + b".png")
+    for shade, name in enumerate(names):
+        os.rename(picture(folder / "x.png", shade), os.fsencode(folder) + b"/" + name)
+    ran = catalog_cli("scan", folder, "--json")
+    assert ran.code == 0, ran.stderr
+    assert ran.json["files"]["new"] == len(names)
+    stored = {row["name"] for row in ask("SELECT name FROM file WHERE outcome = 1")}
+    assert stored == set(names)
+    assert "\x1b" not in ran.stderr
+
+
+def test_what_is_no_picture_costs_a_record_or_a_count_and_nothing_hangs(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    folder = tmp_path / "share"
+    picture(folder / "good.png", 1)
+    os.mkfifo(folder / "fifo.tif")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(folder)  # the kernel takes 107 bytes of a socket's path
+        try:
+            server.bind("socket.tif")
+        finally:
+            os.chdir(here)
+    (folder / "dangling.tif").symlink_to("nowhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / "zero.tif").touch()
+    (folder / "text.png").write_text("not a picture\n")
+    answer = catalog_cli("scan", folder, "--json").json
+    assert answer["skipped"] == {"symlinks": 2, "ignored": 0, "special": 2}
+    assert answer["files"]["undecodable"] == 2
+    reasons = {
+        row["relative_path"]: row["reason"] for row in ask("SELECT * FROM v_file WHERE state = 'undecodable'")
+    }
+    assert set(reasons) == {"zero.tif", "text.png"}
+    assert all(reasons.values())
+
+
+def test_sparse_file_beyond_the_limit_is_hashed_in_a_stream(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    folder = tmp_path / "share"
+    folder.mkdir()
+    with open(folder / "huge.tif", "wb") as stream:
+        stream.truncate(32 << 20)
+    catalog_cli.config.write_text('decode_limit_bytes = "1MiB"\nworker_memory_bytes = "1GiB"\n')
+    assert catalog_cli("scan", folder).code == 0
+    (row,) = ask("SELECT * FROM v_file")
+    assert (row["fidelity"], row["pixels"], row["size"]) == ("unverified", None, 32 << 20)
+    assert "decode_limit" in row["fidelity_reason"]
+
+
+def test_included_files_get_raw_checksums_only(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    (share / "notes.csv").write_text("a,b\n")
+    catalog_cli("scan", share, "--include", "*.csv")
+    (row,) = ask("SELECT * FROM v_file WHERE relative_path = 'notes.csv'")
+    assert (row["state"], row["pixels"], row["format"]) == ("other", None, None)
+    assert row["raw_sha256"]
+
+
+def test_scan_of_a_folder_inside_a_share_scans_that_part(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    picture(share / "scans" / "new.tif", 5)
+    picture(share / "top.tif", 6)
+    answer = catalog_cli("scan", share / "scans", "--json").json
+    assert (answer["files"]["seen"], answer["files"]["new"]) == (2, 1)
+    assert "top.tif" not in ask.states()
+
+
+# ---------------------------------------------------------------------------------------------- changes
+
+
+def test_resaved_picture_is_reencoded_and_says_why(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    path = picture(tmp_path / "share" / "a.tif", 1)
+    catalog_cli("scan", path.parent)
+    with Image.open(path) as image:
+        image.load()
+    image.save(path, compression="tiff_lzw")
+    answer = catalog_cli("scan", path.parent, "--json").json
+    assert answer["files"]["changed"] == 1
+    ((name, kind, reasons),) = ask.open_drift()
+    assert (name, kind, reasons[0]) == ("a.tif", "reencoded", "pixels identical")
+    assert "LZW" in " ".join(reasons)
+
+
+def test_one_changed_sample_is_a_changed_picture(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    path = picture(tmp_path / "share" / "a.tif", 1)
+    catalog_cli("scan", path.parent)
+    with Image.open(path) as image:
+        image.load()
+    image.putpixel((20, 20), (1, 2, 3))
+    image.save(path)
+    catalog_cli("scan", path.parent)
+    assert [(name, kind) for name, kind, _ in ask.open_drift()] == [("a.tif", "picture")]
+
+
+def test_case_closes_when_the_baseline_content_returns(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    path = picture(tmp_path / "share" / "a.tif", 1)
+    original = path.read_bytes()
+    catalog_cli("scan", path.parent)
+    picture(path, 2)
+    catalog_cli("scan", path.parent)
+    assert len(ask.open_drift()) == 1
+    path.write_bytes(original)
+    catalog_cli("scan", path.parent)
+    assert ask.open_drift() == []
+    assert [row["resolution"] for row in ask("SELECT * FROM v_drift")] == ["restored"]
+    assert ask.events("restored") == ["restored a.tif"]
+
+
+def test_touched_file_is_an_event_and_no_case(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    os.utime(share / "b.tif")
+    answer = catalog_cli("scan", share, "--json").json
+    assert (answer["files"]["changed"], answer["files"]["unchanged"], answer["files"]["not_reread"]) == (
+        0,
+        3,
+        2,
+    )
+    assert (ask.open_drift(), ask.events("touched")) == ([], ["touched b.tif"])
+
+
+def test_file_that_no_longer_decodes_is_broken(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    path = picture(tmp_path / "share" / "a.png", 1)
+    picture(tmp_path / "share" / "b.png", 2)
+    catalog_cli("scan", path.parent)
+    path.write_bytes(path.read_bytes()[:20])
+    catalog_cli("scan", path.parent)
+    ((name, kind, reasons),) = ask.open_drift()
+    assert (name, kind) == ("a.png", "broken")
+    assert "no longer decodes" in reasons[0]
+
+
+def test_contents_swapped_by_writing_are_told_as_a_swap(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    one, two = picture(tmp_path / "share" / "1.tif", 1), picture(tmp_path / "share" / "2.tif", 2)
+    catalog_cli("scan", one.parent)
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    catalog_cli("scan", one.parent)
+    cases = ask.open_drift()
+    assert [(name, kind) for name, kind, _ in cases] == [("1.tif", "picture"), ("2.tif", "picture")]
+    assert all("swapped" in " ".join(reasons) for _, _, reasons in cases)
+    assert ask.events("moved") == []
+
+
+# ------------------------------------------------------------------------------------- moves and absence
+
+
+def test_history_follows_a_renamed_file(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    (file,) = ask("SELECT file_id FROM v_file WHERE relative_path = 'c.png'")
+    (share / "deep").mkdir()
+    (share / "c.png").rename(share / "deep" / "d.png")
+    answer = catalog_cli("scan", share, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["new"], answer["files"]["missing"]) == (1, 0, 0)
+    (moved,) = ask("SELECT file_id FROM v_file WHERE relative_path = 'deep/d.png'")
+    assert moved == file
+    assert "c.png" not in ask.states()
+
+
+def test_history_follows_a_renamed_folder(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    folder = tmp_path / "share"
+    for shade in range(30):
+        picture(folder / "old" / f"{shade}.tif", shade)
+    catalog_cli("scan", folder)
+    ids = {Path(row["relative_path"]).name: row["file_id"] for row in ask("SELECT * FROM v_file")}
+    (folder / "old").rename(folder / "new")
+    answer = catalog_cli("scan", folder, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["new"], answer["files"]["missing"]) == (30, 0, 0)
+    rows = ask("SELECT * FROM v_file WHERE state = 'present'")
+    assert {Path(row["relative_path"]).name: row["file_id"] for row in rows} == ids
+    assert {Path(row["relative_path"]).parent.name for row in rows} == {"new"}
+
+
+def test_three_files_renamed_in_a_ring_keep_their_histories(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    folder = tmp_path / "share"
+    paths = [picture(folder / f"{name}.tif", shade) for shade, name in enumerate("abc")]
+    catalog_cli("scan", folder)
+    before = {row["raw_sha256"]: row["file_id"] for row in ask("SELECT * FROM v_file")}
+    paths[0].rename(folder / "t")
+    paths[2].rename(paths[0])
+    paths[1].rename(paths[2])
+    (folder / "t").rename(paths[1])
+    answer = catalog_cli("scan", folder, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["changed"]) == (3, 0)
+    assert {row["raw_sha256"]: row["file_id"] for row in ask("SELECT * FROM v_file")} == before
+    assert ask.open_drift() == []
+
+
+def test_file_renamed_over_another_keeps_its_history_and_the_other_is_missing(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    folder = tmp_path / "share"
+    one, two = picture(folder / "1.tif", 1), picture(folder / "2.tif", 2)
+    catalog_cli("scan", folder)
+    ids = {row["relative_path"]: row["file_id"] for row in ask("SELECT * FROM v_file")}
+    one.rename(two)
+    answer = catalog_cli("scan", folder, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["changed"]) == (1, 0)
+    rows = {row["file_id"]: row for row in ask("SELECT * FROM v_file")}
+    mover, other = rows[ids["1.tif"]], rows[ids["2.tif"]]
+    assert (mover["relative_path"], mover["state"]) == ("2.tif", "present")
+    assert (other["relative_path"], other["state"]) == ("2.tif", "missing")
+    assert "renamed over" in other["reason"]
+
+
+def test_copy_has_a_history_of_its_own(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    shutil.copy2(share / "c.png", share / "copy.png")
+    answer = catalog_cli("scan", share, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["new"]) == (0, 1)
+
+
+def test_two_new_copies_of_a_vanished_file_stay_separate(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    content = (share / "c.png").read_bytes()
+    (share / "c.png").unlink()
+    (share / "x.png").write_bytes(content)
+    (share / "y.png").write_bytes(content)
+    answer = catalog_cli("scan", share, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["new"], answer["files"]["missing"]) == (0, 2, 1)
+
+
+def test_reused_inode_is_no_move(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    folder = tmp_path / "share"
+    for shade in range(40):
+        picture(folder / f"a{shade}.tif", shade)
+    catalog_cli("scan", folder)
+    for shade in range(40):
+        (folder / f"a{shade}.tif").unlink()
+        picture(folder / f"b{shade}.tif", 100 + shade)
+    answer = catalog_cli("scan", folder, "--json").json
+    assert (answer["files"]["moved"], answer["files"]["new"]) == (0, 40)
+
+
+def test_deleted_file_is_missing_and_its_return_closes_the_case(
+    catalog_cli: Any, share: Path, ask: Asking
+) -> None:
+    catalog_cli("scan", share)
+    content = (share / "c.png").read_bytes()
+    (share / "c.png").unlink()
+    assert catalog_cli("scan", share, "--json").json["files"]["missing"] == 1
+    assert ask.states()["c.png"] == "missing"
+    assert [(name, kind) for name, kind, _ in ask.open_drift()] == [("c.png", "missing")]
+    (share / "c.png").write_bytes(content)
+    assert catalog_cli("scan", share, "--json").json["files"]["reappeared"] == 1
+    assert (ask.states()["c.png"], ask.open_drift()) == ("present", [])
+
+
+def test_deleted_folder_takes_its_files_to_missing(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    shutil.rmtree(share / "scans")
+    assert catalog_cli("scan", share, "--json").json["files"]["missing"] == 1
+    assert ask.states()["scans/a.tif"] == "missing"
+
+
+def test_mass_of_absences_is_held_back(catalog_cli: Any, tmp_path: Path, ask: Asking) -> None:
+    folder = tmp_path / "share"
+    for shade in range(100):
+        picture(folder / f"{shade}.tif", shade)
+    catalog_cli("scan", folder)
+    for shade in range(60):
+        (folder / f"{shade}.tif").unlink()
+    ran = catalog_cli("scan", folder, "--json")
+    assert ran.code == 3
+    assert (ran.json["files"]["missing"], ran.json["files"]["held_missing"]) == (0, 60)
+    assert list(ask.states().values()).count("suspect") == 60
+    for shade in range(60):
+        picture(folder / f"{shade}.tif", shade)
+    assert catalog_cli("scan", folder).code == 0
+    assert set(ask.states().values()) == {"present"}
+
+
+def test_replaced_share_is_not_taken_for_a_deletion(catalog_cli: Any, share: Path, ask: Asking) -> None:
+    catalog_cli("scan", share)
+    shutil.move(share, share.with_name("elsewhere"))
+    share.mkdir()
+    ran = catalog_cli("scan", share, "--json")
+    assert ran.code == 3
+    assert ran.json["roots"][0]["state"] == "replaced"
+    assert set(ask.states().values()) == {"offline"}
+
+
+# ----------------------------------------------------------------------------------------------- errors
+
+
+def test_missing_folder_is_exit_20(catalog_cli: Any, tmp_path: Path) -> None:
+    ran = catalog_cli("scan", tmp_path / "nowhere")
+    assert (ran.code, ran.stdout) == (20, b"")
+    assert "nowhere" in ran.stderr
+    assert not catalog_cli.database.exists()
+
+
+def test_file_instead_of_a_folder_is_a_usage_error(catalog_cli: Any, share: Path) -> None:
+    assert catalog_cli("scan", share / "b.tif").code == 2
+
+
+def test_root_around_a_root_is_refused(catalog_cli: Any, share: Path) -> None:
+    catalog_cli("scan", share / "scans")
+    ran = catalog_cli("scan", share)
+    assert ran.code == 2
+    assert "contains the share scans" in ran.stderr
+
+
+def test_catalogue_inside_the_share_is_refused(catalog_cli: Any, share: Path) -> None:
+    ran = catalog_cli("scan", share, "--database", share / "catalog.sqlite3")
+    assert ran.code == 2
+    assert not (share / "catalog.sqlite3").exists()
+
+
+def test_scan_without_shares_says_what_to_type(catalog_cli: Any) -> None:
+    ran = catalog_cli("scan")
+    assert ran.code == 2
+    assert "catalog scan FOLDER" in ran.stderr
+
+
+def test_nothing_on_the_share_is_touched(catalog_cli: Any, share: Path) -> None:
+    def look() -> dict[Path, tuple[int, int, int, bytes]]:
+        files = [path for path in share.rglob("*") if path.is_file()]
+        stats = {path: path.stat() for path in files}
+        return {p: (s.st_mtime_ns, s.st_ctime_ns, s.st_ino, p.read_bytes()) for p, s in stats.items()}
+
+    before, folders = look(), {path: path.stat().st_mtime_ns for path in (share, share / "scans")}
+    catalog_cli("scan", share)
+    assert look() == before
+    assert {path: path.stat().st_mtime_ns for path in folders} == folders
+
+
+def test_interrupted_scan_keeps_what_it_has_and_the_next_goes_on(
+    catalog_cli: Any, tmp_path: Path, ask: Asking, eventually: Any
+) -> None:
+    folder = tmp_path / "share"
+    for shade in range(200):
+        picture(folder / f"{shade:03}.tif", shade)
+    with catalog_cli.start("scan", folder, "--max-rate", "300kB", "--json") as scanning:
+        eventually(lambda: ask("SELECT count(*) AS n FROM file")[0]["n"] >= 10, 20.0)
+        scanning.send_signal(signal.SIGINT)
+        stdout, stderr = scanning.communicate(timeout=30)
+    assert scanning.returncode == 130, stderr
+    assert json.loads(stdout)["complete"] is False
+    done = ask("SELECT count(*) AS n FROM file WHERE outcome = 1")[0]["n"]
+    assert 10 <= done < 200
+    answer = catalog_cli("scan", folder, "--json").json
+    assert (answer["files"]["new"], answer["files"]["not_reread"]) == (200 - done, done)
+
+
+def test_second_scan_at_the_same_time_is_told_who_holds_the_catalogue(
+    catalog_cli: Any, tmp_path: Path, ask: Asking, eventually: Any
+) -> None:
+    folder = tmp_path / "share"
+    for shade in range(200):
+        picture(folder / f"{shade:03}.tif", shade)
+    with catalog_cli.start("scan", folder, "--max-rate", "100kB") as scanning:
+        eventually(lambda: ask("SELECT count(*) AS n FROM file")[0]["n"] >= 1, 20.0)
+        ran = catalog_cli("scan", folder)
+        assert ran.code == 12
+        assert str(scanning.pid) in ran.stderr
+        scanning.send_signal(signal.SIGINT)
+        scanning.communicate(timeout=30)
