@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     exists,
     func,
     or_,
@@ -163,11 +164,16 @@ def _counted_totals(connection: Connection, kind: _Kind) -> Totals:
     table = kind.table.c
     sums = (
         func.coalesce(func.sum(column), 0)
-        for column in (table.n_files, table.n_bytes - table.keep_bytes, table.reclaimable)
+        for column in (
+            table.n_files,
+            table.n_bytes - table.keep_bytes,
+            table.reclaimable,
+            case((_may_be_linked(kind), 1), else_=0),
+        )
     )
     statement = select(func.count(), *sums).select_from(kind.table).where(*kind.only).where(kind.grouped)
-    groups, files, extra_bytes, reclaimable = connection.execute(statement).one()
-    links = _linked(connection, kind)
+    groups, files, extra_bytes, reclaimable, suspicious = connection.execute(statement).one()
+    links = _linked(connection, kind) if suspicious else _Links()
     return Totals(
         groups - links.groups,
         files - links.files_of_those,
@@ -189,18 +195,26 @@ class _Links:
     files_of_those: int = 0
 
 
+def _may_be_linked(kind: _Kind) -> ColumnElement[bool]:
+    """By the counters alone: where every name adds the same blocks, none is a hard link of another."""
+    table = kind.table.c
+    return or_(table.keep_allocated == 0, table.n_allocated != table.n_files * table.keep_allocated)
+
+
 def _linked(connection: Connection, kind: _Kind) -> _Links:
     """Names beyond the first of each file on disk.
 
-    Only groups that can have hard links are looked at: where every name adds the same blocks, none is one.
+    Reads the rows only of groups whose names claim more blocks than the group has.
     """
     table = kind.table.c
-    suspicious = or_(table.keep_allocated == 0, table.n_allocated != table.n_files * table.keep_allocated)
+    twin = file.alias("twin")
+    claimed = select(func.sum(twin.c.allocated)).where(twin.c[kind.member.name] == kind.key)
+    unequal = claimed.correlate(kind.table).scalar_subquery() != table.n_allocated
     statement = (
         select(kind.key, table.n_files, file.c.root_id, file.c.inode, func.count(), func.max(file.c.size))
         .select_from(kind.table)
         .join(file, kind.member == kind.key)
-        .where(*kind.only, suspicious, file.c.nlink > 1)
+        .where(*kind.only, _may_be_linked(kind), or_(table.keep_allocated == 0, unequal), file.c.nlink > 1)
         .where(kind.grouped)
         .where(LIVING)
         .group_by(kind.key, file.c.root_id, file.c.inode)

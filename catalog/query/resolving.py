@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from sqlalchemy import Connection, select
@@ -40,10 +40,18 @@ def resolve(
     scope = Scope(chosen, len(chosen) == len(every), globs=patterns)
     if paths:
         scope = _narrowed(connection, scope, every, paths)
-    driver(connection).create_function(
-        "in_scope", 3, lambda *place: int(scope.covers(*place)), deterministic=True
-    )
-    return scope
+    return _registered(connection, scope)
+
+
+def _registered(connection: Connection, scope: Scope) -> Scope:
+    """The scope with its number; SQL asks it through the function ``in_scope``."""
+    scopes: list[Scope] = connection.info.setdefault("scopes", [])
+    if not scopes:
+        driver(connection).create_function(
+            "in_scope", 4, lambda number, *place: scopes[number].covers(*place), deterministic=True
+        )
+    scopes.append(replace(scope, number=len(scopes)))
+    return scopes[-1]
 
 
 def _named(name: str, every: tuple[Root, ...]) -> Root:

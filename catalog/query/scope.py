@@ -89,6 +89,8 @@ class Scope:
     files: frozenset[tuple[int, bytes, bytes]] = field(default_factory=frozenset)
     """(root_id, folder, name)."""
     globs: Globs = field(default_factory=lambda: Globs(()))
+    number: int = 0
+    """Among the scopes of its connection, for the SQL function ``in_scope``."""
 
     @property
     def whole_roots(self) -> bool:
@@ -139,12 +141,15 @@ class Scope:
         if not self.every_root:
             found.append(root_id.in_([each.root_id for each in self.roots]))
         if not self.whole_roots:
-            found.append(func.in_scope(file.c.root_id, dir_.c.path, file.c.name) == 1)
+            found.append(self._in_scope())
         return found
 
     def globbed(self) -> list[ColumnElement[bool]]:
         """What is left to ask where ``Part.conditions`` stand already."""
-        return [func.in_scope(file.c.root_id, dir_.c.path, file.c.name) == 1] if self.globs else []
+        return [self._in_scope()] if self.globs else []
+
+    def _in_scope(self) -> ColumnElement[bool]:
+        return func.in_scope(self.number, file.c.root_id, dir_.c.path, file.c.name) == 1
 
 
 def living_roots(connection: Connection) -> tuple[Root, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, or_, select
 
 from catalog.drift.tags import labelled
 from catalog.query.files import CHUNK, chunks, file_ids
@@ -192,9 +192,11 @@ def _search(
     """From values to files: first where each tag stands (three numbers), then what it says."""
     values, files, directories = array("q"), array("q"), array("q")
     for name in names:
-        for statement in _place_statements(scope, name, value):
+        for statement, more in _place_statements(connection, scope, name, value):
             rest = None if limit is None else limit - len(values)
-            for tagval_id, file_id, ifd_no in connection.execute(statement.limit(rest)):
+            if rest is not None and rest <= 0:
+                break
+            for tagval_id, file_id, ifd_no in connection.execute(statement.limit(rest), more):
                 values.append(tagval_id)
                 files.append(file_id)
                 directories.append(ifd_no)
@@ -212,18 +214,29 @@ def _search(
                 yield TagOfFile(scope.by_id[row.root_id], row.path, row.name, label, tags[tagval_id])
 
 
-def _place_statements(scope: Scope, name: str, value: str | None) -> Iterator[Any]:
-    """(tagval_id, file_id, ifd_no) in the order of the indexes, so that a limit ends the search early."""
-    conditions = [tagval.c.name == name, *_value_conditions(value), *scope.covered()]
-    shared = (
-        select(tagval.c.tagval_id, file.c.file_id, ifd.c.ifd_no)
-        .select_from(tagval)
+def _place_statements(
+    connection: Connection, scope: Scope, name: str, value: str | None
+) -> Iterator[tuple[Any, dict[str, int]]]:
+    """Statements for (tagval_id, file_id, ifd_no) with their parameters, in the order of the answer.
+
+    Each follows its indexes from end to end, so that a limit ends the search early.
+    """
+    named = [tagval.c.name == name, *_value_conditions(value)]
+    sets = (
+        select(tagval.c.tagval_id, tagset_member.c.tagset_id)
         .join(tagset_member, tagset_member.c.tagval_id == tagval.c.tagval_id)
-        .join(ifd, ifd.c.tagset_id == tagset_member.c.tagset_id)
-        .join(file, file.c.content_id == ifd.c.content_id)
+        .where(*named)
         .order_by(tagval.c.value, tagval.c.tagval_id, tagset_member.c.tagset_id)
+    )
+    shared = (
+        select(bindparam("tagval", type_=Integer), file.c.file_id, ifd.c.ifd_no)
+        .select_from(ifd)
+        .join(file, file.c.content_id == ifd.c.content_id)
         .order_by(ifd.c.content_id, ifd.c.ifd_no, file.c.file_id)
     )
+    in_set = _placed(scope, shared).where(ifd.c.tagset_id == bindparam("tagset"))
+    for tagval_id, tagset_id in connection.execute(sets).all():
+        yield in_set, {"tagval": tagval_id, "tagset": tagset_id}
     single = (
         select(tagval.c.tagval_id, file.c.file_id, ifd_tag.c.ifd_no)
         .select_from(tagval)
@@ -232,9 +245,12 @@ def _place_statements(scope: Scope, name: str, value: str | None) -> Iterator[An
         .order_by(tagval.c.value, tagval.c.tagval_id)
         .order_by(ifd_tag.c.content_id, ifd_tag.c.ifd_no, file.c.file_id)
     )
-    for statement in (shared, single):
-        placed = statement if scope.whole_roots else statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
-        yield placed.where(*conditions).where(LIVING)
+    yield _placed(scope, single).where(*named), {}
+
+
+def _placed(scope: Scope, statement: Any) -> Any:
+    joined = statement if scope.whole_roots else statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
+    return joined.where(*scope.covered()).where(LIVING)
 
 
 _FILES: Final = (
