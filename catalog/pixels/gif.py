@@ -100,10 +100,8 @@ def read_blocks(view: memoryview) -> GifBlocks:
     if head[10] & 0x80:
         found.palette = reader.take(3 << (head[10] & 7) + 1)
     disposal, transparent = 0, -1
-    while not reader.short and len(found.images) <= MAX_FRAMES:
+    while not reader.short and reader.at < len(view) and len(found.images) <= MAX_FRAMES:
         block = reader.take(1)
-        if not len(block):
-            break
         if block[0] == _TRAILER:
             found.ended = True
             break

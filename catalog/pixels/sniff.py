@@ -18,7 +18,6 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"\xff\x4f\xff\x51", "JPEG2000"),
     (0, b"8BPS\0\1", "PSD"),
     (0, b"\0\0\1\0", "ICO"),
-    (0, b"\0\0\2\0", "CUR"),
     (0, b"icns", "ICNS"),
     (0, b"DDS ", "DDS"),
     (0, b"qoif", "QOI"),
@@ -58,7 +57,7 @@ _EMF: Final = b" EMF"
 def sniff(data: bytes | memoryview) -> str | None:
     """Pillow's name of the format that the first (TGA: the last) bytes claim, or None.
 
-    Formats without a signature of their own (raw, DIB, SPIDER, old TGA) are not recognised.
+    Formats without a signature of their own (raw, DIB, SPIDER, IM) are not recognised.
     """
     view = memoryview(data)
     head = bytes(view[:64])
@@ -94,6 +93,17 @@ def _weak(view: memoryview, head: bytes) -> str | None:
         return "WMF"
     if head.lstrip().startswith(b"#define") and b"_width" in bytes(view[:512]):
         return "XBM"
-    if bytes(view[-18:]) == b"TRUEVISION-XFILE.\0":
+    if bytes(view[-18:]) == b"TRUEVISION-XFILE.\0" or _looks_like_tga(head):
         return "TGA"
-    return None
+    return "CUR" if head[:4] == b"\0\0\2\0" and head[4:6] != b"\0\0" else None
+
+
+def _looks_like_tga(head: bytes) -> bool:
+    """TGA of before 1989 has no signature: every field of its header must make sense."""
+    if len(head) < 18:
+        return False
+    map_type, kind, map_depth = head[1], head[2], head[7]
+    width, height = int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little")
+    depths = {1: (8, 16), 2: (15, 16, 24, 32), 3: (1, 8, 16)}.get(kind & ~8, ())
+    mapped = map_depth in (15, 16, 24, 32) if map_type else head[3:8] == bytes(5)
+    return map_type <= 1 and mapped and width > 0 and height > 0 and head[16] in depths and head[17] < 0x40
