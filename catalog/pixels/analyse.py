@@ -128,8 +128,6 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, D
     pixels = view = None
     raster = decoded.raster
     if raster is not None:
-        if frame.defects:
-            decoded = decoded.lowered(Fidelity.DAMAGED, "; ".join(frame.defects[:4]))
         try:
             pixels, view = frame_digests(raster, _orientation(structure, frame))
         except MemoryError:
@@ -177,13 +175,11 @@ def _class(results: list[tuple[Frame, Decoded, Page]]) -> tuple[Fidelity, str | 
     return fidelity, reason
 
 
-def _damaged(fidelity: Fidelity, reason: str | None, words: str) -> tuple[Fidelity, str | None]:
-    """Proof of damage outweighs everything but the absence of samples."""
-    if fidelity is Fidelity.UNDECODABLE:
-        return fidelity, f"{words}; {reason}" if reason and reason not in words else words
-    if fidelity is Fidelity.DAMAGED and reason and reason != words:
-        return fidelity, f"{words}; {reason}"
-    return Fidelity.DAMAGED, words
+def _damaged(fidelity: Fidelity, reason: str | None, words: str) -> tuple[Fidelity, str]:
+    """Proof of damage outweighs everything but the absence of samples; no words are said twice."""
+    known = reason if reason and fidelity in (Fidelity.UNDECODABLE, Fidelity.DAMAGED) else ""
+    parts = [part for part, other in ((words, known), (known, words)) if part and part not in other]
+    return (fidelity if fidelity is Fidelity.UNDECODABLE else Fidelity.DAMAGED), "; ".join(parts) or words
 
 
 def _weighed(analysis: Analysis, said: list[str]) -> Analysis:

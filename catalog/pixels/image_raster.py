@@ -1,9 +1,9 @@
 """Samples of everything that is not TIFF: which decoder each format gets.
 
-Netpbm is read by us. PNG and still WebP go to libpng and libwebp by way of imagecodecs: 16 bits stay 16 bits, and a wrong CRC or
-Adler-32 or a short image is an error (Pillow takes a PNG whose data are 900 bytes short, and one with a wrong
-IDAT checksum at 1 bit). So does JPEG that is lossless or deeper than 8 bits. All others, and every
-animation, go to Pillow.
+Netpbm is read by us. PNG and still WebP go to libpng and libwebp by way of imagecodecs: 16 bits stay 16
+bits, and a wrong CRC or Adler-32 or a short image is an error (Pillow takes a PNG whose data are 900 bytes
+short, and a 1-bit one whose IDAT has a wrong CRC). So does JPEG that is lossless or deeper than 8 bits. All
+others, and every animation, go to Pillow.
 """
 
 from __future__ import annotations

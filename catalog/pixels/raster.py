@@ -194,7 +194,10 @@ def _guarded(frame: Frame, limits: Limits, run: Callable[[], Decoded]) -> Decode
     if refusal is not None:
         return refusal
     try:
-        return run()
+        decoded = run()
+        if frame.defects and decoded.raster is not None:
+            decoded = decoded.lowered(Fidelity.DAMAGED, "; ".join(frame.defects[:4]))
+        return decoded
     except ImportError:
         raise  # a library that is not there is no fact about a file
     except MemoryError:
