@@ -29,11 +29,17 @@ AHEAD_JOBS: Final = 100_000
 class Phase(Enum):
     WALK = "walking"
     INSPECT = "inspecting"
+    SEEN = "everything was seen"
+    JUDGE = "looking for what is gone"
     DONE = "done"
 
 
 class Reconcile:
-    """One pass over a root, or over one folder of it. ``step`` until ``phase`` is DONE.
+    """One pass over a root, or over one folder of it. ``step`` until ``phase`` is SEEN.
+
+    Then the suspects of absence are judged: by ``judge`` and more steps until DONE (a scan, once it has seen
+    all its shares: a file may have moved from one to the other), or in its own time by the daemon, which
+    calls ``finish``.
 
     ``share_there`` is the share guard's word, asked before anything is concluded from what is not seen.
     After the end, ``complete`` says whether every folder was listed and every file inspected, ``problems``
@@ -80,12 +86,12 @@ class Reconcile:
             session.submit(job, new_plan(self.tally, row=self._row(known), fresh=self._fresh))
         if not self._queue:
             session.pool.flush()
-        waits = self.phase is Phase.INSPECT or len(self._queue) >= AHEAD_JOBS
+        waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS
         if waits and not session.busy() and self._queue:
             time.sleep(min(seconds, 0.05))  # the rate limit holds the next file back
         session.pump(seconds if waits and session.busy() else 0.0)
         self._beat()
-        if self.phase is Phase.INSPECT and not self._queue and not session.busy():
+        if self.phase in (Phase.INSPECT, Phase.JUDGE) and not self._queue and not session.busy():
             self._conclude()
 
     def _row(self, known: int | None) -> FileRow | None:
@@ -191,17 +197,24 @@ class Reconcile:
     # --------------------------------------------------------------------------------------- conclusion
 
     def _conclude(self) -> None:
-        session, tally = self.session, self.tally
+        session = self.session
         session.resolve_moves()
         if session.busy():
             return
         session.recorder.commit()
-        confirm_absences(session, self.root, self._share_there, tally)
-        if session.busy():
-            return  # a suspect turned out to be there: it is inspected first
-        self._finish_run()
+        if self.phase is Phase.INSPECT:
+            self.phase = Phase.SEEN
+            return
+        confirm_absences(session, self.root, self._share_there, self.tally)
+        if not session.busy():  # else a suspect turned out to be there, and is inspected first
+            self.finish()
 
-    def _finish_run(self) -> None:
+    def judge(self) -> None:
+        """Go on to the second look at what was not seen."""
+        self.phase = Phase.JUDGE
+
+    def finish(self) -> None:
+        """Close the run."""
         session, tally = self.session, self.tally
         session.recorder.batch.begin()
         if not self.start and not tally.unknown_folders and self._share_there():

@@ -143,6 +143,7 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
     progress: Callable[[Tally, Phase], None],
     stop: Callable[[], bool],
 ) -> None:
+    passes: list[Reconcile] = []
     for target in chosen:
         root = shares.open(target.root)
         result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
@@ -150,18 +151,36 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
             result.problems.append(problem(root, b"", f"{root.state.value}: {root.state_reason or ''}"))
             continue
         reconcile = Reconcile(session, root, lambda root=root: shares.there(root), start=target.start)  # type: ignore[misc]
-        while reconcile.phase is not Phase.DONE:
-            reconcile.step(STEP_SECONDS)
-            progress(reconcile.tally, reconcile.phase)
-            if stop():
-                result.interrupted = True
-                break
-        add_tally(result.tally, reconcile.tally)
-        result.problems.extend(problem(root, path, reason) for path, reason in reconcile.problems)
-        result.roots[-1]["state"] = shares.refresh(root).state.value
+        passes.append(reconcile)
+        _steps(reconcile, Phase.SEEN, result, progress, stop)
         if result.interrupted:
-            session.recorder.commit()
             break
+    for reconcile in passes:
+        # Only now: what is not in one share may have moved to another one of this scan.
+        if not result.interrupted:
+            reconcile.judge()
+            _steps(reconcile, Phase.DONE, result, progress, stop)
+        add_tally(result.tally, reconcile.tally)
+        result.problems.extend(problem(reconcile.root, path, reason) for path, reason in reconcile.problems)
+    if result.interrupted:
+        session.recorder.commit()
+    for shown in result.roots:
+        shown["state"] = session.roots.named(shown["name"]).state.value
+
+
+def _steps(
+    reconcile: Reconcile,
+    until: Phase,
+    result: ScanResult,
+    progress: Callable[[Tally, Phase], None],
+    stop: Callable[[], bool],
+) -> None:
+    while reconcile.phase is not until:
+        reconcile.step(STEP_SECONDS)
+        progress(reconcile.tally, reconcile.phase)
+        if stop():
+            result.interrupted = True
+            return
 
 
 def problem(root: Root, path: bytes, reason: str) -> dict[str, Any]:

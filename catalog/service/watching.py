@@ -312,8 +312,9 @@ class ShareWatch:
         reconcile, request = self._current
         reconcile.step(STEP_SECONDS)
         request.progress(reconcile.tally, reconcile.phase)
-        if reconcile.phase is not Phase.DONE:
+        if reconcile.phase is not Phase.SEEN:
             return True
+        reconcile.finish()
         self._current = None
         self._finished(reconcile, request)
         return bool(self._passes)

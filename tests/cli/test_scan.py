@@ -7,52 +7,18 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-
-class Asking:
-    """The read views of a catalogue, as ``sqlite3`` users see them."""
-
-    def __init__(self, database: Path) -> None:
-        self._database = database
-
-    def __call__(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-        connection = sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)
-        connection.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in connection.execute(sql, parameters)]
-        finally:
-            connection.close()
-
-    def states(self) -> dict[str, str]:
-        return {row["relative_path"]: row["state"] for row in self("SELECT * FROM v_file")}
-
-    def open_drift(self) -> list[tuple[str, str, list[str]]]:
-        rows = self("SELECT * FROM v_drift_open ORDER BY path")
-        return [(Path(row["path"]).name, row["kind"], json.loads(row["reasons"])) for row in rows]
-
-    def events(self, *kinds: str) -> list[str]:
-        rows = self("SELECT * FROM v_event WHERE path IS NOT NULL ORDER BY event_id")
-        return [f"{row['kind']} {Path(row['path']).name}" for row in rows if row["kind"] in kinds]
+from tests.asking import Asking, picture
 
 
 @pytest.fixture
 def ask(catalog_cli: Any) -> Asking:
     return Asking(catalog_cli.database)
-
-
-def picture(path: Path, shade: int, **options: Any) -> Path:
-    """A small picture that differs from every other shade's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.linear_gradient("L").resize((40, 30)).convert("RGB")
-    image.putpixel((shade % 40, shade // 40), (shade % 256, 255 - shade % 256, 7))
-    image.save(path, **options)
-    return path
 
 
 # ---------------------------------------------------------------------------------------- what is found
