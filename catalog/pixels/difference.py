@@ -174,10 +174,12 @@ def _distance(one: Samples, other: Samples) -> Samples:
     if one.dtype.kind == "f":
         with np.errstate(all="ignore"):
             wide = np.abs(one.astype(np.float64) - other.astype(np.float64))
-        return np.nan_to_num(wide, nan=0.0, posinf=np.finfo(np.float64).max)
+        finite: Samples = np.nan_to_num(wide, nan=0.0, posinf=np.finfo(np.float64).max)
+        return finite
     unsigned = np.dtype(f"u{one.dtype.itemsize}")
     left, right = one.view(unsigned), other.view(unsigned)
-    return np.where(one > other, left - right, right - left)
+    distance: Samples = np.where(one > other, left - right, right - left)
+    return distance
 
 
 def _compared(one: Samples, other: Samples) -> SampleDifference:

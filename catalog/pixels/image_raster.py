@@ -8,7 +8,6 @@ others, and every animation, go to Pillow.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from catalog.pixels.raster import Decoded, Raster, storage
@@ -20,22 +19,13 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """The frames of one file that is not TIFF; a context manager that closes what it opened."""
+    """The frames of one file that is not TIFF."""
 
     def __init__(self, structure: Structure, content: bytes | memoryview, limits: Limits) -> None:
         self._structure = structure
         self._content = content
         self._limits = limits
         self._frames: Frames | None = None
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._frames is not None:
-            self._frames.close()
 
     def decode(self, frame: Frame) -> Decoded:
         """The canonical raster of one frame; frames are asked for in order. Raises what decoders raise."""

@@ -43,10 +43,14 @@ _ROWS_BYTES: Final = BAND_BYTES // 4
 @contextmanager
 def guarded(limits: Limits) -> Iterator[None]:
     """Pillow's guard against bombs, on and strict: what it would only warn of is an error, too."""
+    before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = limits.decode_pixels
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def opened(content: bytes | memoryview, format_name: str, limits: Limits) -> ImageFile.ImageFile:
@@ -61,6 +65,8 @@ def opened(content: bytes | memoryview, format_name: str, limits: Limits) -> Ima
 class Frames:
     """The frames of one file in order, from one open image. Each may be asked for once, going forward.
 
+    The image is never closed: it reads from memory, and rasters go on using its samples.
+
     A frame whose ``load`` raised is never tried again on the same object: the second call would return
     what was decoded so far as if it were whole.
     """
@@ -69,9 +75,6 @@ class Frames:
         self._image = opened(content, format_name, limits)
         self._animated = total > 1
         self._failed: str | None = None
-
-    def close(self) -> None:
-        self._image.close()
 
     def decode(self, frame: Frame, position: int) -> Decoded:
         """The canonical raster of the frame at ``position`` of the file."""
@@ -85,8 +88,9 @@ class Frames:
             self._failed = str(error)
             raise
         image: Image.Image = self._image
-        if self._animated and frame.model == "rgba":
-            image = image.convert("RGBA")  # the composited frame, as rule 8 wants it
+        if self._animated:
+            # the composited frame, as rule 8 wants it; a copy, because seek draws over this one
+            image = image.convert("RGBA") if frame.model == "rgba" and image.mode != "RGBA" else image.copy()
         return held_against(frame, image)
 
 

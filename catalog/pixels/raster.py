@@ -175,9 +175,9 @@ def decode_frames(
         return
     from catalog.pixels import image_raster
 
-    with image_raster.Source(structure, view, limits) as source:
-        for frame in structure.frames:
-            yield frame, _guarded(frame, limits, partial(source.decode, frame))
+    source = image_raster.Source(structure, content, limits)
+    for frame in structure.frames:
+        yield frame, _guarded(frame, limits, partial(source.decode, frame))
 
 
 def decode(structure: Structure, content: bytes | memoryview, limits: Limits) -> tuple[Frame, Decoded]:
