@@ -243,7 +243,10 @@ class ShareGuard:
         """Look at the share; takes ``deadline_seconds`` at the most. Never raises for what the share does."""
         with self._lock:
             # First the look, then the mounts: an automount comes up when it is looked at.
-            answer = self._lookout.ask(self.root, MARKER, deadline_seconds)
+            try:
+                answer = self._lookout.ask(self.root, MARKER, deadline_seconds)
+            except OSError as error:  # no memory, no process left: that says nothing good of the share
+                return RootCheck(RootState.OFFLINE, f"nobody could look at it: {error.strerror}")
             if answer is None:
                 return RootCheck(RootState.HUNG, f"no answer within {deadline_seconds:g} s")
             if "errno" in answer:

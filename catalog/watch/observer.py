@@ -161,6 +161,8 @@ class Observing:
         warnings.filterwarnings("ignore", category=RuntimeWarning, message="Callback with id")
         self._observer = _Observer(on_loss)
         try:
+            self._observer.start()
+            # One after the other, in this order: a large tree may take the last watch.
             for tree in trees:
                 self._observer.schedule(
                     _Handler(tree.on_event, on_loss),
@@ -168,7 +170,6 @@ class Observing:
                     recursive=tree.recursive,
                     event_filter=EVENTS,
                 )
-            self._observer.start()
         except BaseException:
             self.dispose()
             raise

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from catalog.watch.hints import LIMIT, Sign, Trace, Writing, collapse
+from catalog.watch.walk import Look
 
 WriterProbe: TypeAlias = Callable[[bytes], "bool | None"]
 """Whether somebody has the file (relative path) open for writing; None when that cannot be told."""
@@ -32,7 +33,8 @@ class Settler:
 
     - closed, renamed into place, deleted, chmod: ready after ``settle_seconds`` of quiet;
     - a folder's subtree: the same, but at the latest ``quiet_seconds`` after its first sign;
-    - found by a walk: after ``found_quiet_seconds`` (note it with the time of its last change);
+    - found by a walk: after ``found_quiet_seconds`` (note it with the time of its last change), and if
+      there is a ``look``, when two looks so far apart were equal: a remote writer makes no events here;
     - written and not closed: when the probe says that nobody writes, asked after ``quiet_seconds``; if the
       probe cannot tell, at its Closed or after ``writer_quiet_seconds``. Created and nothing else heard:
       ``created_quiet_seconds``, because watches on new folders miss the Closed (1,329 of 2,000 files), and
@@ -53,6 +55,7 @@ class Settler:
         created_quiet_seconds: float = 10.0,
         found_quiet_seconds: float = 3.0,
         has_writer: WriterProbe | None = None,
+        look: Callable[[bytes], Look | None] | None = None,
         limit: int = LIMIT,
     ) -> None:
         self.settle_seconds = settle_seconds
@@ -62,6 +65,8 @@ class Settler:
         self.created_quiet_seconds = created_quiet_seconds
         self.found_quiet_seconds = found_quiet_seconds
         self._has_writer = has_writer
+        self._look = look
+        self._looks: dict[bytes, Look | None] = {}
         self._limit = limit
         self._traces: dict[bytes, Trace] = {}
         self._deadlines: dict[bytes, float] = {}
@@ -75,6 +80,8 @@ class Settler:
             self._traces[path] = Trace.begun(sign, now)
         else:
             trace.add(sign, now)
+        if sign is Sign.FOUND and self._look is not None and path not in self._looks:
+            self._looks[path] = self._look(path)
         self._schedule(path)
 
     def take(self, traces: dict[bytes, Trace]) -> None:
@@ -90,21 +97,23 @@ class Settler:
     def ready(self, now: float) -> list[Settled]:
         """The paths that may be inspected, earliest first; they are forgotten here.
 
-        Calls the writer probe, so it may touch the share.
+        A path below a subtree that is given, too, is left out. Calls the probes, so it may touch the share.
         """
         settled = []
         while self._heap and self._heap[0][0] <= now:
             deadline, path = heapq.heappop(self._heap)
             if self._deadlines.get(path) != deadline:
                 continue
-            again = self._wait_for_writer(path, self._traces[path], now)
+            trace = self._traces[path]
+            again = self._wait_for_rest(path, now) if trace.found else self._wait_for_writer(path, trace, now)
             if again is None:
-                trace = self._traces.pop(path)
-                del self._deadlines[path]
+                del self._traces[path], self._deadlines[path]
+                self._looks.pop(path, None)
                 settled.append(Settled(path, trace.subtree))
             else:
                 self._push(path, again)
-        return settled
+        folders = {each.path for each in settled if each.subtree}
+        return [each for each in settled if not _lies_below(each.path, folders)] if folders else settled
 
     def busy(self, now: float) -> list[tuple[bytes, float]]:
         """(path, seconds since its first sign) of what has not come to rest for ``busy_seconds``."""
@@ -130,6 +139,7 @@ class Settler:
             collapse(self._traces, self._limit)
             self._deadlines.clear()
             self._heap.clear()
+            self._looks.clear()
             for each, trace in self._traces.items():
                 self._push(each, self._deadline(trace))
             return
@@ -149,6 +159,15 @@ class Settler:
             return trace.last_seen + self.quiet_seconds
         return trace.last_seen + self.settle_seconds
 
+    def _wait_for_rest(self, path: bytes, now: float) -> float | None:
+        """For a path that only walks spoke of. None: ready. Else: when to ask again."""
+        if self._look is not None:
+            look = self._look(path)
+            if look is not None and look != self._looks.get(path):
+                self._looks[path] = look
+                return now + self.found_quiet_seconds
+        return self._wait_for_writer(path, self._traces[path], now)
+
     def _wait_for_writer(self, path: bytes, trace: Trace, now: float) -> float | None:
         """None: ready. Else: when to ask again."""
         if trace.subtree or trace.left:
@@ -164,6 +183,15 @@ class Settler:
             if now < trace.last_seen + patience:
                 return trace.last_seen + patience
         return None
+
+
+def _lies_below(path: bytes, folders: set[bytes]) -> bool:
+    at = len(path)
+    while at > 0:
+        at = max(path.rfind(b"/", 0, at), 0)
+        if path[:at] in folders and at < len(path):
+            return True
+    return False
 
 
 def has_writer(path: bytes) -> bool | None:

@@ -215,6 +215,35 @@ def test_the_lease_probe_sees_writers_and_only_writers(tmp_path: Path):
     assert has_writer(path + b"-link") is None
 
 
+def test_found_files_need_two_equal_looks_when_somebody_can_look():
+    looks = {b"grows": (1, 1, 1, 1), b"still": (1, 1, 1, 1)}
+    settler = Settler(look=looks.get, found_quiet_seconds=10)
+    settler.note(b"grows", F, 0)
+    settler.note(b"still", F, 0)
+    looks[b"grows"] = (2, 2, 2, 1)
+    assert settler.ready(10) == [(b"still", False)]
+    assert settler.next_deadline() == 20
+    looks[b"grows"] = (3, 3, 3, 1)
+    assert settler.ready(20) == []
+    assert settler.ready(30) == [(b"grows", False)]
+
+
+def test_a_found_file_that_vanished_meanwhile_is_given_out():
+    settler = Settler(look=lambda path: None)
+    settler.note(b"gone", F, 0)
+    assert settler.ready(3) == [(b"gone", False)]
+
+
+def test_what_lies_below_a_settled_subtree_is_not_given_twice():
+    settler = Settler()
+    for path, sign in ((b"d", S), (b"d/e", S), (b"d/e/f", X), (b"de", X), (b"g/h", X)):
+        settler.note(path, sign, 0)
+    assert sorted(settler.ready(1)) == [(b"d", True), (b"de", False), (b"g/h", False)]
+    for path, sign in ((b"", S), (b"x", X), (b"x/y", S)):
+        settler.note(path, sign, 2)
+    assert settler.ready(3) == [(b"", True)]
+
+
 # --------------------------------------------------------------------------------------------- memory
 
 
