@@ -163,6 +163,8 @@ def _header(body: memoryview, found: PngChunks) -> None:
 def parse_png(view: memoryview, wanted: Wanted) -> Structure:
     """What a PNG says of itself (``structure.parse``)."""
     found = read_chunks(view)
+    if not found.width:
+        raise NotAnImage(f"PNG: {found.defects[0]}", claims="PNG")
     _check(found)
     if wanted.checksums and not found.defects:
         defect = inflate_defect(found)

@@ -23,6 +23,8 @@ MAX_SAMPLES: Final = 4_000_000
 _NEEDED: Final = frozenset(
     (256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339)
 )
+# Parameters of codecs and of YCbCr: of other types, but no less decisive.
+_TABLES: Final = frozenset((292, 293, 332, 347, *range(512, 522), 529, 530, 531, 532, 32997, 34750, 50674))
 # GDAL leaves out blocks without data (SPARSE_OK); its own or GeoTIFF's tags show that it wrote the file.
 _SPARSE_WRITERS: Final = frozenset((33550, 34735, 42112, 42113))
 _INTEGER_TYPES: Final = frozenset((1, 3, 4, 6, 8, 9, 13, 16, 17, 18))
@@ -185,11 +187,9 @@ def _role(directory: Directory) -> PageRole:
 def _check_tags(directory: Directory, defects: list[str], doubts: list[str]) -> None:
     """Tags that decide the samples must be readable, of an integer type, and there once."""
     for tag in directory.tags:
-        if tag.code not in _NEEDED:
-            continue
-        if tag.broken is not None:
+        if tag.broken is not None and (tag.code in _NEEDED or tag.code in _TABLES):
             defects.append(f"{tag.name} is broken: {tag.broken}")
-        elif tag.type not in _INTEGER_TYPES:
+        elif tag.type not in _INTEGER_TYPES and tag.code in _NEEDED:
             defects.append(f"{tag.name} has the type {tag.type_name}")
     if len(directory.by_code) != len(directory.tags):
         for tag in directory.tags:

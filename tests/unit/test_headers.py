@@ -203,11 +203,13 @@ def test_animated_webp_has_a_frame_for_each_image(lossless: bool, fidelity: Fide
 
 
 def test_gif_is_its_palette_expanded() -> None:
-    structure = parse(saved(picture("P"), "GIF"))
+    indexes = Image.frombytes("P", (33, 21), bytes(index % 7 for index in range(33 * 21)))
+    indexes.putpalette(range(21))
+    structure = parse(saved(indexes, "GIF"))
     (frame,) = structure.frames
     assert (frame.model, frame.dtype, frame.channels, frame.fidelity) == ("rgb", "u8", 3, Fidelity.EXACT)
     assert structure.layout.compression == "LZW"
-    clear = parse(saved(picture("P"), "GIF", transparency=5))
+    clear = parse(saved(indexes, "GIF", transparency=5))
     assert (clear.frames[0].model, clear.frames[0].channels) == ("rgba", 4)
     assert clear.frames[0].role is PageRole.PAGE
 
@@ -249,25 +251,8 @@ def test_gif_that_does_not_cover_its_screen_is_unverified() -> None:
 @pytest.mark.parametrize(
     "form",
     [
-        "AVIF",
-        "BLP",
-        "BMP",
-        "DDS",
-        "EPS",
-        "GIF",
-        "ICNS",
-        "ICO",
-        "JPEG",
-        "JPEG2000",
-        "PCX",
-        "PNG",
-        "PPM",
-        "QOI",
-        "SGI",
-        "TGA",
-        "TIFF",
-        "WEBP",
-        "XBM",
+        *("AVIF", "BLP", "BMP", "DDS", "EPS", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG"),
+        *("PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM"),
     ],
 )
 def test_sniff_knows_what_pillow_writes(form: str) -> None:
