@@ -51,14 +51,22 @@ class Death:
         return self.cause is None and self.code is not None and -self.code in _FROM_OUTSIDE
 
     @property
+    def testimony(self) -> tuple[str, ...]:
+        """The lines worth keeping: the last that was said, and where it crashed (innermost call first)."""
+        said, crash = self._parted()
+        return (*said[-10:], *crash[:8])
+
+    @property
     def last_line(self) -> str:
         """The last that was said before Python's own report of the crash, "" if nothing was."""
-        said: list[str] = []
-        for line in self.words:
-            if line.startswith(("Fatal Python error", "Current thread", "Thread 0x", "Extension modules:")):
-                break
-            said.append(line)
+        said, _ = self._parted()
         return said[-1] if said else ""
+
+    def _parted(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        for at, line in enumerate(self.words):
+            if line.startswith("Fatal Python error"):
+                return self.words[:at], self.words[at:]
+        return self.words, ()
 
     def reason(self, phase: Phase, limits: Limits) -> str:
         """In plain words why the file has no digests (READING) or no samples (DECODING)."""

@@ -8,11 +8,11 @@ that worker are given to the next.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from time import monotonic, time_ns
-from types import TracebackType
 from typing import Final, Self
 
 from catalog.errors import WorkerFailed
@@ -43,6 +43,9 @@ class Pool:
     recorded yet, else those contents are decoded once more. The first of equal contents in flight carries
     the analysis, the others have ``analysis=None`` and are delivered after it.
 
+    ``full_values``: no tag value is cut. ``follow_links``: links inside a share are read, not refused.
+    ``with_toolchain`` False: do not compute the epoch before it is asked for.
+
     ``fileno`` is readable when ``poll`` has something to do; while anything is outstanding, call ``poll`` a
     few times a second in any case, since it watches the deadlines. Not for several threads, and the thread
     that makes a worker start must live as long as the pool (the kernel ends workers with it).
@@ -57,6 +60,8 @@ class Pool:
         limits: Limits,
         loaders: bool = False,
         full_values: bool = False,
+        follow_links: bool = False,
+        with_toolchain: bool = True,
         root_paths: Callable[[int], bytes],
         known: Callable[[Sequence[bytes]], set[bytes]],
         analyser: str = "catalog.pixels.analyse:analyse",
@@ -68,6 +73,7 @@ class Pool:
             "limits": asdict(limits),
             "loaders": loaders,
             "full_values": full_values,
+            "follow_links": follow_links,
             "analyser": analyser,
             "python_path": list(python_path),
         }
@@ -87,7 +93,7 @@ class Pool:
         self._false_starts = 0
         self._broken: WorkerFailed | None = None
         self._crew = Crew(setup, limits.seconds)
-        self._start_worker()
+        self._start_worker(toolchain=with_toolchain)
 
     # ------------------------------------------------------------------------------------ for the caller
 
@@ -96,7 +102,7 @@ class Pool:
         """The decoders and their epoch. Waits for the first worker; raises WorkerFailed."""
         while self._toolchain is None:
             if not any(worker.asked for worker in self._crew.workers):
-                self._start_worker()
+                self._start_worker(toolchain=True)
             self._turn(TICK_SECONDS)
         return self._toolchain
 
@@ -161,9 +167,7 @@ class Pool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # ------------------------------------------------------------------------------------------ the loop
@@ -194,8 +198,9 @@ class Pool:
                 ticket = worker.tickets.get(number)
                 if ticket is None or ticket.awaits is not Frame.FACTS:
                     raise BadFrame(f"facts of job {number}")
+                analysis = decode_analysis(encoded)
                 worker.drop(ticket)
-                self._finish(ticket, decode_analysis(encoded), seconds=seconds)
+                self._finish(ticket, analysis, seconds=seconds)
             worker.fresh = False
         elif kind is Frame.HELLO:
             self._greet(worker, payload)
@@ -205,18 +210,16 @@ class Pool:
     def _greet(self, worker: Worker, payload: bytes) -> None:
         if worker.ready:
             raise BadFrame("a second HELLO")
-        hello = wire.decode_json(payload)
-        if self._mark is not None and hello["mark"] != self._mark:
+        toolchain, mark, landlock = wire.decode_hello(payload)
+        if self._mark is not None and mark != self._mark:
             self._broken = WorkerFailed(
                 "the program or its decoders were replaced while it ran", hint="restart it"
             )
             worker.kill(Cause.STOPPED)
             return
-        self._mark = hello["mark"]
-        self.landlock = hello["landlock"]
-        if found := hello["toolchain"]:
-            components = tuple((str(name), str(version)) for name, version in found["components"])
-            self._toolchain = Toolchain(found["spec"], bytes.fromhex(found["epoch"]), components)
+        self._mark = mark
+        self.landlock = landlock
+        self._toolchain = toolchain or self._toolchain
         self._false_starts = 0
         worker.ready = True
 
@@ -286,11 +289,13 @@ class Pool:
         self._dispatch_alone(able)
         able = [w for w in able if not w.alone]
         share = min(BATCH_FILES, -(-len(self._queue) // (len(able) or 1)))  # the last ones are divided
+        # A single file does not wait behind others as long as another worker could take it.
+        may_grow = len(self._crew.workers) < self._size or any(not w.ready for w in self._crew.workers)
         progress = True
         while progress and self._queue:
             progress = False
             for worker in sorted(able, key=lambda w: w.bytes):
-                full = partial or self._queue.fills_a_batch
+                full = self._queue.fills_a_batch or (partial and not may_grow)
                 if self._queue and self._has_room(worker) and (full or not worker.tickets):
                     self._give(worker, self._queue.take(share))
                     progress = True
@@ -336,11 +341,9 @@ class Pool:
             worker.bytes += ticket.size
         self._crew.send(worker, Frame.JOBS, wire.encode_jobs(paths, lines))
 
-    def _start_worker(self) -> None:
-        """The first one, and any after it that died before it could tell, computes the toolchain."""
+    def _start_worker(self, *, toolchain: bool = False) -> None:
         try:
-            asked = any(worker.asked for worker in self._crew.workers)
-            self._crew.start(toolchain=self._toolchain is None and not asked)
+            self._crew.start(toolchain=toolchain)
         except OSError as error:
             if not self._crew.workers:
                 self._broken = WorkerFailed(f"cannot start a decode worker: {error.strerror}")
@@ -384,11 +387,12 @@ class Pool:
             return
         reason = death.reason(phase, self._limits)
         if phase is Phase.DECODING:
-            self._finish(ticket, Analysis(Fidelity.UNDECODABLE, reason, complaints=death.words[-20:]))
+            self._finish(ticket, Analysis(Fidelity.UNDECODABLE, reason, complaints=death.testimony))
             return
         if ticket.look:
             self._queue.put_back(self._leaders.resign(ticket.look[2], ticket))
-        failure = Failure(FailureKind.UNREADABLE, reason)
+        hung = death.cause is Cause.DEADLINE
+        failure = Failure(FailureKind.UNREADABLE, reason, errno.ETIMEDOUT if hung else None)
         ticket.look = (ticket.number, None, b"", b"", failure, time_ns() // 1_000_000, 0.0)
         self._finish(ticket, None)
 

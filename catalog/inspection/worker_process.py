@@ -199,4 +199,4 @@ class WorkerProcess:
         """The end of what was said on its descriptor 2."""
         size = os.fstat(self._words).st_size
         start = max(0, size - WORDS_BYTES)
-        return wire.spoken_lines(os.pread(self._words, WORDS_BYTES, start), 100)
+        return wire.spoken_lines(os.pread(self._words, WORDS_BYTES, start))

@@ -28,8 +28,8 @@ TOO_LARGE: Final = "too large: raise decode_limit"
 NOT_REGULAR: Final = Failure(FailureKind.GONE, "not a regular file")
 _MOVING: Final = Failure(FailureKind.MOVING, "changed while it was read")
 
-_OPEN_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-_OPEN_FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_OPEN_FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,14 @@ class Reader:
     """Reads files below roots; keeps the folder of the last one open until ``release``.
 
     ``pulse`` is called after each ``PIECE`` of a large file: a sign that the share still answers.
+    ``follow_links``: links inside the share are read as what they lead to.
     """
 
-    def __init__(self, limits: Limits, pulse: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, limits: Limits, pulse: Callable[[], None] = lambda: None, *, follow_links: bool = False
+    ) -> None:
         self._limits = limits
+        self._no_links = 0 if follow_links else os.O_NOFOLLOW
         self._pulse = pulse
         self._where: tuple[bytes, bytes] | None = None
         self._folder = -1
@@ -71,7 +75,7 @@ class Reader:
                 return NOT_REGULAR
             taken = self._take(descriptor, before.st_size, keep)
             after = os.fstat(descriptor)
-            named = self._lstat(root, path, name)
+            named = self._look_again(root, path, name)
         except OSError as error:
             return refused(error)
         finally:
@@ -92,12 +96,12 @@ class Reader:
     def _enter(self, root: bytes, folder: bytes) -> None:
         """Open the folder component by component: a link on the way, put there after the walk, is refused."""
         self.release()
-        descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(root, _OPEN_FOLDER)
         for component in folder.split(b"/") if folder else ():
             try:
                 if component in (b"", b".", b".."):
                     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-                below = os.open(component, _OPEN_FOLDER, dir_fd=descriptor)
+                below = os.open(component, _OPEN_FOLDER | self._no_links, dir_fd=descriptor)
             finally:
                 os.close(descriptor)
             descriptor = below
@@ -107,22 +111,24 @@ class Reader:
 
     def _open(self, name: bytes) -> int:
         """Without a trace in the access time where the kernel lets us (our own files, or CAP_FOWNER)."""
+        flags = _OPEN_FILE | self._no_links
         try:
-            return os.open(name, _OPEN_FILE | self._spare_access_time, dir_fd=self._folder)
+            return os.open(name, flags | self._spare_access_time, dir_fd=self._folder)
         except PermissionError as error:
             if error.errno != errno.EPERM or not self._spare_access_time:
                 raise
             self._spare_access_time = 0
-            return os.open(name, _OPEN_FILE, dir_fd=self._folder)
+            return os.open(name, flags, dir_fd=self._folder)
 
-    def _lstat(self, root: bytes, path: bytes, name: bytes) -> os.stat_result:
+    def _look_again(self, root: bytes, path: bytes, name: bytes) -> os.stat_result:
         """By the whole path: the folder that we hold may have been renamed under us."""
+        follow = not self._no_links
         try:
-            return os.lstat(root + b"/" + path)
+            return os.stat(root + b"/" + path, follow_symlinks=follow)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:  # longer than PATH_MAX, reachable only step by step
                 raise
-            return os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+            return os.stat(name, dir_fd=self._folder, follow_symlinks=follow)
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -187,7 +193,7 @@ def refused(error: OSError) -> Failure:
         return Failure(FailureKind.GONE, "no longer there", code)
     if code == errno.ELOOP:
         return Failure(FailureKind.GONE, "a symbolic link, not a regular file", code)
-    if code in (errno.ENXIO, errno.ENODEV):
+    if code == errno.ENXIO:  # a socket
         return NOT_REGULAR
     if code == errno.EAGAIN:  # another program holds a lease on it (a Samba oplock)
         return _MOVING

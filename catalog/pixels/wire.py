@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from catalog.terms import Failure, FailureKind, Stat, printable
+from catalog.terms import Failure, FailureKind, Stat, Toolchain, printable
 
 FRAME_LIMIT: Final = 256 << 20
 """Bytes of the longest frame that is believed."""
@@ -129,10 +129,30 @@ def clean(text: str) -> str:
     return text
 
 
-def spoken_lines(said: bytes, limit: int) -> tuple[str, ...]:
-    """What a decoder said, as at most ``limit`` printable lines of at most 300 characters."""
+def encode_hello(toolchain: Toolchain | None, mark: str, landlock: int | None) -> bytes:
+    """A worker's first words: its decoders (if asked), the mark of its installation, the Landlock ABI."""
+    told = [toolchain.spec, toolchain.epoch.hex(), toolchain.components] if toolchain else None
+    return encode_json([told, mark, landlock])
+
+
+def decode_hello(payload: bytes) -> tuple[Toolchain | None, str, int | None]:
+    """Raises BadFrame."""
+    try:
+        told, mark, landlock = decode_json(payload)
+        toolchain = None
+        if told:
+            spec, epoch, components = told
+            pairs = tuple((str(name), str(version)) for name, version in components)
+            toolchain = Toolchain(_checked(spec, int), bytes.fromhex(epoch), pairs)
+        return toolchain, _checked(mark, str), _checked(landlock, int, type(None))
+    except (TypeError, ValueError) as error:
+        raise BadFrame(f"hello: {error}") from error
+
+
+def spoken_lines(said: bytes) -> tuple[str, ...]:
+    """What a decoder said: each line once, printable, of at most 300 characters."""
     lines = (line.strip() for line in said.decode("utf-8", "replace").splitlines())
-    return tuple(printable(line[:300]) for line in lines if line)[:limit]
+    return tuple(dict.fromkeys(printable(line[:300]) for line in lines if line))
 
 
 # ------------------------------------------------------------------------------------------------------ jobs

@@ -33,7 +33,7 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
@@ -43,7 +43,7 @@ from catalog.pixels.analysis_wire import encode_analysis
 from catalog.pixels.reading import Reader, Reading
 from catalog.pixels.wire import Frame, Phase
 from catalog.sandbox import restrict_writes
-from catalog.terms import Analysis, Failure, Fidelity, Limits, human_size
+from catalog.terms import Analysis, Failure, Fidelity, Limits, Toolchain, human_size
 
 HELD_LIMIT: Final = 16 << 20
 """Bytes that wait for the parent's answer before no further file is read."""
@@ -52,8 +52,7 @@ SEND_SECONDS: Final = 0.02
 """Results wait no longer than this for their frame to fill."""
 WORDS_LIMIT: Final = 1 << 20
 """Bytes of descriptor 2's memfd (RLIMIT_FSIZE); beyond that writes fail and nobody minds."""
-COMPLAINT_BYTES: Final = 8192
-COMPLAINT_LINES: Final = 50
+COMPLAINT_BYTES: Final = 32 << 10
 
 _PR_SET_PDEATHSIG: Final = 1
 _DECODERS: Final = ("PIL", "cv2", "imagecodecs", "numpy", "tifffile")
@@ -88,9 +87,14 @@ class Complaints:
             os.lseek(2, 0, os.SEEK_SET)
 
     def __call__(self) -> tuple[str, ...]:
-        """The first lines, control characters escaped."""
+        """Each line once, control characters escaped; the last line tells if there was more."""
         size = os.lseek(2, 0, os.SEEK_END)
-        return wire.spoken_lines(os.pread(2, min(size, COMPLAINT_BYTES), 0), COMPLAINT_LINES) if size else ()
+        if not size:
+            return ()
+        lines = wire.spoken_lines(os.pread(2, min(size, COMPLAINT_BYTES), 0))
+        if size > COMPLAINT_BYTES:
+            lines += (f"and {size - COMPLAINT_BYTES:,} bytes more",)
+        return lines
 
 
 class Voice(io.RawIOBase):
@@ -147,22 +151,21 @@ class Worker:
     def _set_up(self, setup: dict[str, Any]) -> None:
         self._limits = Limits(**setup["limits"])
         self._options = {"loaders": setup["loaders"], "full_values": setup["full_values"]}
-        self._reader = Reader(self._limits, self._announce.pulse)
+        self._reader = Reader(self._limits, self._announce.pulse, follow_links=setup["follow_links"])
         sys.path += setup["python_path"]
         resource.setrlimit(resource.RLIMIT_AS, (self._limits.memory_bytes, self._limits.memory_bytes))
-        abi = restrict_writes()
         module_name, _, function = setup["analyser"].partition(":")
         module = importlib.import_module(module_name)
         self._analyse: Callable[..., Analysis] = getattr(module, function)
-        toolchain = None
+        toolchain: Toolchain | None = None
         if setup["toolchain"]:
-            found = (getattr(module, "toolchain", None) or _canary_toolchain())()
-            toolchain = asdict(found) | {"epoch": found.epoch.hex()}
+            toolchain = (getattr(module, "toolchain", None) or _canary_toolchain())()
+        # After the imports, so that their bytecode can be cached; before the first byte of a stranger.
+        abi = restrict_writes()
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 50, 50)
-        hello = {"toolchain": toolchain, "mark": installation_mark(module), "landlock": abi}
-        self._send(Frame.HELLO, wire.encode_json(hello))
+        self._send(Frame.HELLO, wire.encode_hello(toolchain, installation_mark(module), abi))
 
     # -------------------------------------------------------------------------------------------- frames
 
@@ -284,11 +287,12 @@ class Worker:
 
         self._announce(1, Phase.DECODING)
         document, body = perform(task, self._reader, self._limits)
+        self._reader.release()
         self._announce(0, Phase.IDLE)
         self._send(Frame.RESULT, wire.encode_result(document, body))
 
 
-def _canary_toolchain() -> Callable[[], Any]:
+def _canary_toolchain() -> Callable[[], Toolchain]:
     from catalog.pixels.epoch import toolchain
 
     return toolchain
