@@ -12,6 +12,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
+from catalog.pixels.raster import worded
 from catalog.terms import Limits, Loaders
 
 CV2, TOBYTES, SAVE = "cv2_imread_md5", "pillow_tobytes_md5", "pillow_save_md5"
@@ -47,8 +48,7 @@ def _attempt(
     except MemoryError:
         return None, "not enough memory"
     except Exception as error:  # noqa: BLE001 (loaders raise anything on a hostile file)
-        words = " ".join(str(error).split())[:300]
-        return None, f"{type(error).__name__}: {words}"
+        return None, worded(error)
 
 
 def _md5(buffer: Any) -> bytes:
