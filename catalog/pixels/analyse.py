@@ -39,6 +39,7 @@ _HARMLESS: Final = re.compile(
             r"Metadata Warning",
             r"Truncated File Read",
             r"Palette images with Transparency",
+            r"malformed MPO file",
         )
     )
 )
