@@ -20,6 +20,8 @@ from catalog.terms import TAG_RAW_LIMIT, TAG_TYPES, Ifd, IfdKind, Tag
 
 MAX_DIRECTORIES: Final = 65_536
 MAX_TAGS: Final = 1_000_000
+MAX_ENTRIES: Final = 4_096
+"""Tags of one directory; nobody writes a tenth of it, and garbage taken for a directory claims 65,535."""
 
 SIGNATURES: Final[dict[bytes, tuple[Literal["little", "big"], bool]]] = {
     b"II*\0": ("little", False),
@@ -188,7 +190,7 @@ class _Walker:
         width = 8 if self.big else 2
         count = self.word(offset, width) if offset + width <= self.size else 0
         start = offset + width
-        fitting = min(count, max(self.size - start, 0) // self.entry.size, self.tag_budget)
+        fitting = min(count, max(self.size - start, 0) // self.entry.size, self.tag_budget, MAX_ENTRIES)
         entries = list(self.entry.iter_unpack(self.view[start : start + fitting * self.entry.size]))
         if not any(type_code in _SIZES for _, type_code, _, _ in entries):
             complaints.append(f"no valid directory at byte {offset:,}")
@@ -196,7 +198,7 @@ class _Walker:
         self.tag_budget -= fitting
         following = 0
         if fitting < count:
-            complaints.append(f"directory {index} is cut: {fitting:,} of its {count:,} tags are there")
+            complaints.append(f"directory {index} is cut: {fitting:,} of its {count:,} tags were read")
         elif chained:
             following = self.link(index, start + count * self.entry.size, complaints)
         tags, whole = self.tags(entries, kind)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from catalog.pixels.structure import Frame, NotAnImage, parse
-from catalog.terms import TAG_RAW_LIMIT, IfdKind, PageRole, Tag
+from catalog.pixels.tiff import MAX_DIRECTORIES
+from catalog.terms import TAG_RAW_LIMIT, Fidelity, IfdKind, PageRole, Tag
 from tests.unit.tiff_bytes import build, page
 
 ORDERS = pytest.mark.parametrize("order", ["little", "big"])
@@ -215,15 +216,15 @@ def test_unknown_types_are_kept() -> None:
 
 
 def test_values_that_overlap_cannot_be_read_without_end() -> None:
-    # A million bytes of value, pointed to by 5,000 tags: 5 GB if each were believed.
-    long = dict.fromkeys(range(40_000, 45_000), (7, b"12345678"))
+    # A million bytes of value, pointed to by 4,000 tags: 4 GB if each were believed.
+    long = dict.fromkeys(range(40_000, 44_000), (7, b"12345678"))
     content = bytearray(gray(tags=long) + bytes(1_000_000))
     start = content.index(struct.pack("<HH", 40_000, 7))
-    for index in range(5_000):
+    for index in range(4_000):
         struct.pack_into("<II", content, start + 12 * index + 4, 1_000_000, 64)
     found = parse(bytes(content)).ifds[0].tags
     broken = [tag for tag in found if tag.broken is not None]
-    assert len(broken) > 4_900
+    assert len(broken) > 3_900
     assert all("overlaps" in str(tag.broken) for tag in broken)
 
 
@@ -253,6 +254,26 @@ def test_many_strips_are_read_in_full_though_their_tag_is_cut() -> None:
     assert len({tag.code: tag for tag in structure.ifds[0].tags}[273].raw) == TAG_RAW_LIMIT
     assert structure.layout.segments == height
     assert structure.defects == ()
+
+
+def test_a_directory_of_thousands_of_tags_is_garbage() -> None:
+    structure = parse(gray(tags=dict.fromkeys(range(40_000, 45_000), (3, [1]))))
+    assert structure.defects == ("directory 0 is cut: 4,096 of its 5,009 tags were read",)
+    assert len(structure.ifds[0].tags) == 4_096
+
+
+@pytest.mark.slow
+def test_a_chain_longer_than_the_limit_is_unverified() -> None:
+    # 70,000 directories of one pixel each, 5 MB: as long as an honest file may take, and no longer.
+    entries = [(256, 3, 1, 1), (257, 3, 1, 1), (273, 4, 1, 8), (279, 4, 1, 1)]
+    body = struct.pack("<H", 4) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    step = len(body) + 4
+    chain = b"".join(body + struct.pack("<I", 12 + step * (index + 1)) for index in range(70_000))
+    structure = parse(b"II*\0" + struct.pack("<I", 12) + bytes(4) + chain + bytes(2))
+    assert len(structure.frames) == MAX_DIRECTORIES
+    assert {frame.fidelity for frame in structure.frames} == {Fidelity.UNVERIFIED}
+    assert structure.frames[0].fidelity_reason == structure.payload_reason
+    assert "only the first 65,536 were read" in str(structure.payload_reason)
 
 
 @pytest.mark.parametrize(
