@@ -131,10 +131,14 @@ class _Builder:
             defects.append(f"{'tiles' if tiled else 'strips'} of {segment_width} x {segment_height}")
             segment_width, segment_height = max(segment_width, 1), max(segment_height, 1)
         photometric, compression = number(262, -1), number(259, 1)
+        bits = _for_each(directory, 258, samples, doubts)
+        if min(bits) < 1:
+            defects.append(f"{min(bits)} bits for each sample")
+            bits = (1,) * samples
         offsets, counts = self.segments(directory, tiled, compression, defects, doubts)
         return TiffFrame(
             photometric=photometric if photometric >= 0 else None,
-            bits=_for_each(directory, 258, samples, doubts),
+            bits=bits,
             sample_format=_for_each(directory, 339, samples, doubts),
             samples=samples,
             extra_samples=directory.ints(338)[:samples],

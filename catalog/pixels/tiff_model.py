@@ -171,7 +171,7 @@ def _dtype(tiff: TiffFrame, found: Canonical) -> None:
         if kind not in _INVERTIBLE:
             found.lower(Fidelity.UNVERIFIED, f"unknown SampleFormat {kind}")
         found.dtype = "u8" if widened(bits, found.model) else f"u{bits}"
-    if bits == 0 or bits > 64:
+    if bits > 64:
         found.lower(Fidelity.UNVERIFIED, f"{bits} bits for each sample have no canonical form")
 
 

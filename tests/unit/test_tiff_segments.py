@@ -103,6 +103,20 @@ def test_missing_byte_counts_are_assumed_and_not_proven() -> None:
     assert structure.frames[0].fidelity_reason == "StripByteCounts is missing"
 
 
+@pytest.mark.parametrize("bits", [(3, [0]), (8, [-8])])
+def test_samples_without_bits_are_damage(bits: tuple[int, list[int]]) -> None:
+    structure = parse(gray(tags={258: bits}))
+    assert structure.defects == (f"{bits[1][0]} bits for each sample",)
+    assert structure.frames[0].dtype == "u8"
+
+
+@pytest.mark.parametrize("tag", [{273: (9, [-12])}, {279: (9, [-12])}])
+def test_negative_places_are_damage(tag: dict[int, Any]) -> None:
+    structure = parse(gray(tags=tag))
+    assert len(structure.defects) == 1
+    assert structure.payload is None
+
+
 def test_an_image_without_strips_is_damage() -> None:
     assert parse(gray(strips=[])).defects == ("no strips: the image has no samples",)
 
