@@ -56,6 +56,11 @@ _IN_UNMOUNT: Final = 0x00002000
 Loss = Callable[[str], None]
 
 
+def _not_of_the_end(record: logging.LogRecord) -> bool:
+    """Leaves out what watchdog logs as an error whenever an emitter is stopped between two events."""
+    return "called when the thread is inactive" not in str(record.msg)
+
+
 class _Reader(InotifyFD):
     """Reads the kernel's queue; nothing that happens in a callback ends it."""
 
@@ -157,6 +162,7 @@ class Observing:
     def __init__(self, trees: list[Tree], on_loss: Loss) -> None:
         self._trees = len(trees)
         logging.getLogger("watchdog").setLevel(logging.WARNING)  # at DEBUG it formats every event twice
+        logging.getLogger("watchdog.observers.inotify").addFilter(_not_of_the_end)
         # Process-wide, but for watchdog alone: it warns of watches that it adds twice, which is normal.
         warnings.filterwarnings("ignore", category=RuntimeWarning, message="Callback with id")
         self._observer = _Observer(on_loss)

@@ -14,7 +14,9 @@ import signal
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from catalog.terms import WatchMode
 from catalog.watch.hints import LIMIT, Sign, Trace, Writing, collapse
+from catalog.watch.mounts import watch_mode
 from catalog.watch.walk import Look
 
 WriterProbe: TypeAlias = Callable[[bytes], "bool | None"]
@@ -194,10 +196,21 @@ def _lies_below(path: bytes, folders: set[bytes]) -> bool:
     return False
 
 
+def writer_probe(root: bytes, fstype: str) -> WriterProbe | None:
+    """The probe for a share on this kind of file system, None where there is none.
+
+    Local disks only: an NFS or SMB client refuses a lease whenever the server gave it no delegation, which
+    would look like a writer that never ends.
+    """
+    if watch_mode(fstype)[0] is not WatchMode.INOTIFY:
+        return None
+    return lambda path: has_writer(os.path.join(root, path))
+
+
 def has_writer(path: bytes) -> bool | None:
     """Whether anybody holds this file open for writing or mapped writable, by asking for a read lease.
 
-    Exact on local file systems and FUSE, for writers on this machine (fcntl(2), F_SETLEASE). None when it
+    Exact on local file systems (fcntl(2), F_SETLEASE); see ``writer_probe`` for the others. None when it
     cannot be told: not our file and no CAP_LEASE, no leases here, no such file. The lease is given back at
     once; a writer who comes in between waits for that moment and no longer.
     """

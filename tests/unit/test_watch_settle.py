@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.watch.hints import Hints, Sign
-from catalog.watch.settle import Settler, has_writer
+from catalog.watch.settle import Settler, has_writer, writer_probe
 
 C, M, X, A, L, T, F, S = (
     Sign.CREATED,
@@ -242,6 +242,16 @@ def test_what_lies_below_a_settled_subtree_is_not_given_twice():
     for path, sign in ((b"", S), (b"x", X), (b"x/y", S)):
         settler.note(path, sign, 2)
     assert settler.ready(3) == [(b"", True)]
+
+
+def test_network_shares_have_no_probe_because_a_refused_lease_means_nothing_there(tmp_path: Path):
+    assert all(writer_probe(b"/srv", fstype) is None for fstype in ("nfs4", "cifs", "overlay", "fuse", "new"))
+    probe = writer_probe(os.fsencode(tmp_path), "ext4")
+    assert probe is not None
+    (tmp_path / "a").touch()
+    assert probe(b"a") is False
+    with open(tmp_path / "a", "ab"):
+        assert probe(b"a") is True
 
 
 # --------------------------------------------------------------------------------------------- memory
