@@ -91,6 +91,7 @@ pid1() {
         mknod -m 666 "$root/dev/$name" c "$major" "$minor"
     done
     ln -s /proc/self/fd "$root/dev/fd"
+    ln -s pts/ptmx "$root/dev/ptmx" # PrivateDevices= copies it
     mkdir "$root/dev/"{pts,shm,mqueue}
     mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"

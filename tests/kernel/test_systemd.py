@@ -94,6 +94,7 @@ def test_unit_watches_a_share_under_a_real_systemd(lab: Lab, eventually: Any, tm
     first = picture(tmp_path / "first.tif", 1)
     second = picture(tmp_path / "second.png", 2)
     lab.run("install", "-d", "-m", "755", "/srv/share")
+    lab.run("mount", "-t", "tmpfs", "-o", "mode=755", "share", "/srv/share")
     lab.put("/srv/share/first.tif", first.read_bytes())
     as_catalog(lab, "root", "add", "/srv/share")
     lab.run("systemctl", "start", "catalog.service")
