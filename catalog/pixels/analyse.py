@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -61,8 +62,12 @@ def analyse(
     Never raises on what a file holds: without samples the class is ``undecodable`` and ``reason`` says why.
     ``loaders``: compute the three loader checksums, too. ``full_values``: no tag value is cut.
     ``complaints`` gives the lines that libraries wrote to descriptor 2 since this call began; without it
-    such complaints are not heard, and a file that only libtiff or libpng grumbled about passes for whole.
+    such complaints are not heard (those that reach Python are), and a file that only libtiff's own codecs
+    grumbled about may pass for whole.
     """
+    ears = sys.modules.get("catalog.pixels.complaints")
+    if ears is not None:
+        ears.heard()  # what was said about another file
     said: list[str] = []
     if content[:2] in _TIFF_ORDERS:  # none of its decoders warns in Python's way, and this costs 5 µs
         analysis = _analysed(content, limits, full_values)
@@ -71,6 +76,9 @@ def analyse(
             warnings.simplefilter("always")
             analysis = _analysed(content, limits, full_values)
         said.extend(" ".join(str(each.message).split()) for each in raised)
+    ears = sys.modules.get("catalog.pixels.complaints")  # there only when a decoder was needed
+    if ears is not None:
+        said.extend(ears.heard())
     if complaints is not None:
         said.extend(complaints())
     if said:

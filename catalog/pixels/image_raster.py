@@ -47,6 +47,9 @@ class Source:
     def _still(self, frame: Frame, name: str) -> Decoded:
         import imagecodecs
 
+        from catalog.pixels.complaints import listen
+
+        listen("imagecodecs")
         content: Any = self._content  # imagecodecs takes any buffer, its stubs say bytes
         array: Any
         if name == "PNG":

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageFile
 
+from catalog.pixels.complaints import listen
 from catalog.pixels.raster import BAND_BYTES, TOO_LARGE, Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame
 from catalog.terms import Fidelity, Limits, PageRole
 
 if TYPE_CHECKING:
     pass
+
+listen("PIL")
 
 _DELIVERED: Final = {
     "L": ("gray", "u8", 1),

@@ -12,12 +12,15 @@ import imagecodecs
 import numpy as np
 
 from catalog.pixels.bare_tiff import bare_tiff
+from catalog.pixels.complaints import listen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
     Samples = NDArray[Any]
+
+listen("imagecodecs")
 
 _DEFLATE: Final = "deflate_decode"
 _JPEG2000: Final = "jpeg2k_decode"

@@ -57,6 +57,9 @@ def _whole_page(structure: Structure, frame: Frame, view: memoryview) -> Decoded
     """
     import imagecodecs
 
+    from catalog.pixels.complaints import listen
+
+    listen("imagecodecs")
     before = structure.ifds[: frame.ifd]
     if frame.ifd is None or structure.ifds[frame.ifd].kind not in _CHAIN:
         raise Undecodable("only libtiff decodes this compression, and not below another directory")

@@ -297,6 +297,20 @@ print(found.fidelity.sound, bool(found.complaints) or "disagree" in found.reason
     assert ran.stdout.decode().splitlines() == ["exact", "False True"]
 
 
+def test_what_libpng_says_through_imagecodecs_is_heard_without_a_descriptor() -> None:
+    content = pillow(noise(9, 9), "PNG")
+    at = content.index(b"IDAT")
+    length = int.from_bytes(content[at - 4 : at], "big")
+    body = b"IDAT" + zlib.compress(
+        zlib.decompress(content[at + 4 : at + 4 + length]) + b"more than the image needs"
+    )
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    found = analysed(content[: at - 4] + chunk + content[at + 8 + length :])
+    assert found.fidelity is Fidelity.DAMAGED
+    assert any("Too much image data" in line for line in found.complaints)
+    assert analysed(content).complaints == ()
+
+
 def test_python_warnings_are_complaints() -> None:
     frames = [Image.fromarray(noise(10, 10, 3)) for _ in range(2)]
     buffer = BytesIO()
