@@ -53,6 +53,8 @@ class Member:
     """Of the kept one: the rule that chose it."""
     hard_link: bool
     """Another name of a file that stands in the group already: frees nothing."""
+    redundant: bool
+    """Not needed once the kept one is kept: neither it nor another name of it."""
 
     @property
     def keep(self) -> bool:
@@ -69,9 +71,11 @@ class Member:
             "relation": self.relation,
             "distance": None,
             "transform": None,
+            "redundant": self.redundant,
             "hard_link": self.hard_link,
             "format": copy.format,
             "compression": copy.compression,
+            "orientation": copy.orientation,
             "mtime": iso_ns(copy.mtime_ns),
         }
 
@@ -95,8 +99,7 @@ class Group:
     @property
     def redundant(self) -> tuple[Member, ...]:
         """All names of all files but the kept one, which may have several names."""
-        kept = self.members[0].copy.body
-        return tuple(member for member in self.members if member.copy.body != kept)
+        return tuple(member for member in self.members if member.redundant)
 
     @property
     def redundant_bytes(self) -> int:
@@ -152,10 +155,11 @@ def group_of(identity: str, level: Level, copies: Sequence[Copy]) -> Group | Non
         (copy for copy in copies if copy is not kept),
         key=lambda copy: (_RELATIONS.index(relation[copy.file_id]), copy.path),
     )
-    members = [Member(kept, "keep", words, False)]
+    members = [Member(kept, "keep", words, False, False)]
     seen = {kept.body}
     for copy in rest:
-        members.append(Member(copy, relation[copy.file_id], None, copy.body in seen))
+        linked, needless = copy.body in seen, copy.body != kept.body
+        members.append(Member(copy, relation[copy.file_id], None, linked, needless))
         seen.add(copy.body)
     # Names of one file may have been looked at at different times: the last look is not known to be truer.
     blocks: dict[tuple[int, int], int] = {}

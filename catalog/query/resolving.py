@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from sqlalchemy import Connection, select
 
 from catalog.errors import NotFound, UsageError
 from catalog.query.globs import Globs
-from catalog.query.opening import driver
-from catalog.query.scope import LIVING, NAMES_AT_ONCE, TOMBSTONE, Part, Root, Scope, living_roots
+from catalog.query.scope import LIVING, NAMES_AT_ONCE, TOMBSTONE, Part, Root, Scope, living_roots, registered
 from catalog.store.schema import dir_, file
 from catalog.terms import joined, printable
 
@@ -40,18 +39,16 @@ def resolve(
     scope = Scope(chosen, len(chosen) == len(every), globs=patterns)
     if paths:
         scope = _narrowed(connection, scope, every, paths)
-    return _registered(connection, scope)
+    return registered(connection, scope)
 
 
-def _registered(connection: Connection, scope: Scope) -> Scope:
-    """The scope with its number; SQL asks it through the function ``in_scope``."""
-    scopes: list[Scope] = connection.info.setdefault("scopes", [])
-    if not scopes:
-        driver(connection).create_function(
-            "in_scope", 4, lambda number, *place: scopes[number].covers(*place), deterministic=True
-        )
-    scopes.append(replace(scope, number=len(scopes)))
-    return scopes[-1]
+def located(connection: Connection, typed: bytes) -> tuple[Root, bytes, bytes]:
+    """(share, folder, name) of one file's path. Raises NotFound when it is in no share."""
+    every = living_roots(connection)
+    inside = _below_a_root(typed, every)
+    if inside is None:
+        raise NotFound(f"not in any share: {printable(typed)}", hint=_there_are(every))
+    return inside[0], *_split(inside[1])
 
 
 def _named(name: str, every: tuple[Root, ...]) -> Root:
@@ -148,13 +145,14 @@ def _look_up(connection: Connection, unknown: list[tuple[bytes, Root, bytes]], p
             is_file = name in recorded
             if is_file:
                 places.files.add((root_.root_id, folder, name))
-            if os.path.isdir(typed) or (not is_file and _recorded_folder(connection, root_, below)):
+            if os.path.isdir(typed) or (not is_file and recorded_folder(connection, root_, below)):
                 places.trees.add((root_.root_id, below))
             elif not is_file:
-                raise _uncatalogued(typed, root_)
+                raise uncatalogued(typed, root_)
 
 
-def _uncatalogued(typed: bytes, root_: Root) -> NotFound:
+def uncatalogued(typed: bytes, root_: Root) -> NotFound:
+    """What to say of a path inside a share that the catalogue knows nothing of."""
     name = printable(root_.name)
     if os.path.lexists(typed):
         return NotFound(
@@ -183,7 +181,8 @@ def _recorded_names(connection: Connection, root_: Root, folder: bytes, names: l
     return found
 
 
-def _recorded_folder(connection: Connection, root_: Root, folder: bytes) -> bool:
+def recorded_folder(connection: Connection, root_: Root, folder: bytes) -> bool:
+    """Whether files are recorded in or below this folder."""
     for part in (Part(root_, folder), Part(root_, folder, below=True)):
         if connection.execute(select(dir_.c.dir_id).where(*part.conditions()).limit(1)).first():
             return True

@@ -7,7 +7,7 @@ on ``dir``; where something else leads (drift, odd files, groups) ``Scope.covere
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from catalog.query.globs import Globs
+from catalog.query.opening import driver
 from catalog.store.codes import ROOT_STATE
 from catalog.store.schema import dir_, file, root
 from catalog.terms import RootState
@@ -163,3 +164,14 @@ def living_roots(connection: Connection) -> tuple[Root, ...]:
         Root(row.root_id, row.name, row.path, ROOT_STATE.word[row.state], row.last_reconcile_ms)
         for row in rows
     )
+
+
+def registered(connection: Connection, scope: Scope) -> Scope:
+    """The scope with its number; SQL asks it through the function ``in_scope``."""
+    scopes: list[Scope] = connection.info.setdefault("scopes", [])
+    if not scopes:
+        driver(connection).create_function(
+            "in_scope", 4, lambda number, *place: scopes[number].covers(*place), deterministic=True
+        )
+    scopes.append(replace(scope, number=len(scopes)))
+    return scopes[-1]

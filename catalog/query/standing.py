@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
-from catalog.query.scope import LIVING, ODD, Root, Scope
+from catalog.query.files import FileFacts
+from catalog.query.scope import LIVING, ODD, Root, Scope, registered
 from catalog.store.codes import OUTCOME
 from catalog.store.schema import dir_, file, job, root_count, run
 from catalog.terms import Outcome, RootState
@@ -72,6 +73,13 @@ def standing(connection: Connection, scope: Scope, database: str) -> Standing:
         if unreadable:
             found.append(Incomplete(each.name, "unreadable", unreadable))
     return Standing(moment, tuple(found))
+
+
+def standing_of_file(connection: Connection, facts: FileFacts, database: str) -> Standing:
+    """What an answer about one file may lack."""
+    place = (facts.root.root_id, facts.folder, facts.name)
+    scope = Scope((facts.root,), False, frozenset(), frozenset({place}))
+    return standing(connection, registered(connection, scope), database)
 
 
 def living_files(connection: Connection, scope: Scope, each: Root) -> int:

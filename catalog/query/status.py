@@ -46,6 +46,11 @@ class RootStatus:
     held_missing: int
     open_drift: dict[Severity, int]
 
+    @property
+    def total(self) -> int:
+        """Files that may still be there, whatever their inspection came to."""
+        return self.present + self.unreadable + self.undecodable + self.pending + self.other
+
     def fields(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -61,6 +66,7 @@ class RootStatus:
                 "undecodable": self.undecodable,
                 "pending": self.pending,
                 "other": self.other,
+                "total": self.total,
             },
             "last_reconcile": iso(self.last_reconcile_ms),
             "uncovered_dirs": self.uncovered_dirs,
@@ -122,7 +128,7 @@ class Status:
 def status(connection: Connection, database: str) -> Status:
     """The state of the catalogue. Counters only: the same cost at any number of files."""
     moment = now_ms()
-    roots = _roots(connection)
+    roots = root_statuses(connection)
     backlog, since = connection.execute(select(func.count(), func.min(job.c.first_ms)).select_from(job)).one()
     chain = connection.execute(select(seal.c.chain).order_by(seal.c.seal_id.desc()).limit(1)).scalar()
     found = Status(
@@ -142,7 +148,8 @@ def status(connection: Connection, database: str) -> Status:
 # --------------------------------------------------------------------------------------------------- roots
 
 
-def _roots(connection: Connection) -> tuple[RootStatus, ...]:
+def root_statuses(connection: Connection) -> tuple[RootStatus, ...]:
+    """Every share that was not removed, by name."""
     counts: dict[tuple[int, int], int] = defaultdict(int)
     living = select(root_count.c.root_id, root_count.c.outcome, root_count.c.n_files).where(
         root_count.c.presence != 3

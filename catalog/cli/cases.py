@@ -1,0 +1,85 @@
+"""How drift is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from catalog.cli.asking import path_of, short_time, shown_path
+from catalog.cli.output import Column, Listing
+from catalog.terms import counted
+
+Row = Mapping[str, Any]
+
+TOGETHER: Final = 4
+"""Cases of one cause that become one line of the table."""
+
+
+def listing(every: bool) -> Listing:
+    """Cases of drift; ``every``: closed ones are among them."""
+    state = (Column("state", lambda row: "open" if row["open"] else row["resolution"]),) if every else ()
+    return Listing(
+        "drift",
+        (
+            Column("id", lambda row: str(row["id"]), right=True),
+            Column("severity", lambda row: row["severity"]),
+            Column("kind", lambda row: row["kind"]),
+            Column("manner", lambda row: row["manner"]),
+            Column("at", lambda row: short_time(row["at"])),
+            *state,
+            Column("path", _place, flexible=True),
+            Column("reason", lambda row: "; ".join(row["reasons"])),
+        ),
+        (
+            "id",
+            "root",
+            "path",
+            "kind",
+            "manner",
+            "severity",
+            "at",
+            "open",
+            "old.revision",
+            "old.raw_sha256",
+            "old.payload",
+            "old.pixels",
+            "old.view",
+            "new.revision",
+            "new.raw_sha256",
+            "new.payload",
+            "new.pixels",
+            "new.view",
+            "reasons",
+            "restored_from",
+            "good_copy",
+        ),
+        "no drift",
+        path_of,
+    )
+
+
+def _place(row: Row) -> str:
+    path = shown_path(path_of(row))
+    more = row.get("more", 0)
+    return f"{path} and {counted(more, 'other file')}" if more else path
+
+
+def _cause(row: Row) -> tuple[Any, ...]:
+    reasons = row["reasons"]
+    return (row["severity"], row["kind"], row["manner"], row["open"], row["resolution"], *reasons[:1])
+
+
+def together(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows for the table: cases that share severity, kind, manner and first reason become one, in the
+    place of the first of them."""
+    listed = list(rows)
+    sizes = Counter(map(_cause, listed))
+    told: set[tuple[Any, ...]] = set()
+    for row in listed:
+        cause = _cause(row)
+        if sizes[cause] < TOGETHER:
+            yield row
+        elif cause not in told:
+            told.add(cause)
+            yield {**row, "more": sizes[cause] - 1, "reasons": row["reasons"][:1]}

@@ -1,0 +1,346 @@
+"""``query files``, ``tags``, ``errors``, ``missing`` and ``events``: plain listings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from catalog.cli.asking import (
+    Since,
+    answer_listing,
+    asking,
+    beyond,
+    column,
+    importing,
+    moment_ms,
+    path_column,
+    path_of,
+    short_time,
+    size_column,
+    time_column,
+    words_of,
+)
+from catalog.cli.options import (
+    AllowIncomplete,
+    Check,
+    Csv,
+    Format,
+    Glob,
+    Json,
+    Limit,
+    Narrow,
+    Ndjson,
+    Paths,
+    Paths0,
+    Root,
+    chosen,
+)
+from catalog.terms import EventKind, printable
+
+# --------------------------------------------------------------------------------------------------- files
+
+
+def files(
+    context: typer.Context,
+    paths: Narrow = None,
+    *,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="Only: pending, present, suspect, missing, offline, unreadable, undecodable, other."
+            " May be repeated.",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", metavar="FORMAT", help="Only this image format (tiff, png …). May be repeated."
+        ),
+    ] = None,
+    root: Root = None,
+    glob: Glob = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    ndjson: Ndjson = False,
+    csv: Csv = False,
+    only_paths: Paths = False,
+    only_paths0: Paths0 = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """Which files does the catalogue know, and what are they?
+
+    Missing files are listed, too, until their loss is accepted.
+    """
+    with importing():
+        from catalog.cli.output import Column, Listing
+        from catalog.errors import UsageError
+        from catalog.query.files import STATES
+        from catalog.query.files import files as ask
+
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
+    states = [word.strip().lower() for text in state or () for word in text.split(",")]
+    if unknown := [word for word in states if word not in STATES]:
+        raise UsageError(f"no such state: {unknown[0]}", hint=f"one of: {', '.join(STATES)}")
+    formats = [word.strip() for text in kind or () for word in text.split(",")]
+    pixels = Column(
+        "pixels", lambda row: f"{row['width']}×{row['height']}" if row["width"] else None, right=True
+    )
+    listing = Listing(
+        "files",
+        (
+            column("state"),
+            size_column(),
+            column("format"),
+            pixels,
+            time_column("last_changed"),
+            path_column(),
+        ),
+        (
+            "root",
+            "path",
+            "state",
+            "size",
+            "mtime",
+            "raw_sha256",
+            "raw_md5",
+            "payload",
+            "pixels",
+            "view",
+            "fidelity",
+            "format",
+            "width",
+            "height",
+            "first_seen",
+            "last_changed",
+            "verified",
+        ),
+        "no files",
+        path_of,
+    )
+    with asking(context, paths, root, glob) as asked:
+        found = ask(asked.connection, asked.scope, states=states, formats=formats, limit=beyond(limit))
+        answer_listing(
+            asked, "catalog.files/1", listing, (each.fields() for each in found), form=form, limit=limit
+        )
+    asked.conclude(allow_incomplete=allow_incomplete)
+
+
+# ---------------------------------------------------------------------------------------------------- tags
+
+
+def tags(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Name of a tag, or its code.", show_default=False),
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Argument(metavar="[VALUE]", help="Its value, or a glob; '*' for any.", show_default=False),
+    ] = None,
+    paths: Narrow = None,
+    *,
+    root: Root = None,
+    glob: Glob = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    ndjson: Ndjson = False,
+    csv: Csv = False,
+    only_paths: Paths = False,
+    only_paths0: Paths0 = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """Which files carry this tag with this value? Without a name: which tags are there?"""
+    with importing():
+        from catalog.cli.output import Column, Listing
+        from catalog.errors import UsageError
+        from catalog.query.tags import files_with_tag, tag_names
+
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
+    if name is None:
+        if form in (Format.PATHS, Format.PATHS0):
+            raise UsageError("a list of tags has no paths", hint="name a tag")
+        listing = Listing(
+            "names",
+            (column("code", right=True), column("name"), column("files", right=True)),
+            ("name", "code", "files"),
+            "no tags",
+        )
+        with asking(context, paths, root, glob) as asked:
+            counted = iter(tag_names(asked.connection, asked.scope))
+            answer_listing(
+                asked,
+                "catalog.tag-names/1",
+                listing,
+                (each.fields() for each in counted),
+                form=form,
+                limit=limit,
+            )
+        asked.conclude(allow_incomplete=allow_incomplete)
+    listing = Listing(
+        "tags",
+        (
+            column("ifd"),
+            column("name"),
+            Column("value", lambda row: row["shown"], flexible=True),
+            path_column(),
+        ),
+        ("root", "path", "ifd", "code", "name", "type", "count", "value"),
+        "no file carries this tag" if value is None else "no file carries this tag with this value",
+        path_of,
+    )
+    with asking(context, paths, root, glob) as asked:
+        found = files_with_tag(asked.connection, asked.scope, name, value, limit=beyond(limit))
+        words = form is Format.TABLE
+        rows = ({**each.fields(), "shown": each.shown} if words else each.fields() for each in found)
+        answer_listing(asked, "catalog.tags/1", listing, rows, form=form, limit=limit)
+    asked.conclude(allow_incomplete=allow_incomplete)
+
+
+# ------------------------------------------------------------------------------- errors, missing and events
+
+
+def errors(
+    context: typer.Context,
+    paths: Narrow = None,
+    *,
+    root: Root = None,
+    glob: Glob = None,
+    check: Check = False,
+    limit: Limit = None,
+    as_json: Json = False,
+    ndjson: Ndjson = False,
+    csv: Csv = False,
+    only_paths: Paths = False,
+    only_paths0: Paths0 = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """Which files cannot be read or decoded, and why?"""
+    with importing():
+        from catalog.cli.output import Listing
+        from catalog.query.troubles import errors as ask
+
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
+    listing = Listing(
+        "files",
+        (column("state"), time_column("since"), path_column(), column("reason")),
+        ("root", "path", "state", "reason", "since"),
+        "no errors",
+        path_of,
+    )
+    with asking(context, paths, root, glob) as asked:
+        rows = (each.fields() for each in ask(asked.connection, asked.scope, limit=beyond(limit)))
+        found = answer_listing(asked, "catalog.errors/1", listing, rows, form=form, limit=limit)
+    asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+
+
+def missing(
+    context: typer.Context,
+    paths: Narrow = None,
+    *,
+    root: Root = None,
+    glob: Glob = None,
+    check: Check = False,
+    limit: Limit = None,
+    as_json: Json = False,
+    ndjson: Ndjson = False,
+    csv: Csv = False,
+    only_paths: Paths = False,
+    only_paths0: Paths0 = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """Which files are proven gone, since when, and is there a copy left?"""
+    with importing():
+        from catalog.cli.output import Column, Listing
+        from catalog.query.troubles import missing as ask
+        from catalog.query.troubles import missing_fields
+
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
+    listing = Listing(
+        "files",
+        (
+            time_column("since"),
+            size_column(),
+            Column("copies left", lambda row: str(row["copies"]), right=True),
+            path_column(),
+            column("reason"),
+        ),
+        (
+            "root",
+            "path",
+            "state",
+            "reason",
+            "since",
+            "size",
+            "raw_sha256",
+            "pixels",
+            "last_changed",
+            "verified",
+            "copies",
+        ),
+        "no missing files",
+        path_of,
+    )
+    with asking(context, paths, root, glob) as asked:
+        rows = (missing_fields(each) for each in ask(asked.connection, asked.scope, limit=beyond(limit)))
+        found = answer_listing(asked, "catalog.missing/1", listing, rows, form=form, limit=limit)
+    asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+
+
+def events(
+    context: typer.Context,
+    paths: Narrow = None,
+    *,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help=f"Only: {', '.join(EventKind)}. May be repeated."),
+    ] = None,
+    since: Since = None,
+    root: Root = None,
+    glob: Glob = None,
+    limit: Limit = None,
+    as_json: Json = False,
+    ndjson: Ndjson = False,
+    csv: Csv = False,
+    allow_incomplete: AllowIncomplete = False,
+) -> None:
+    """What happened, newest first?"""
+    with importing():
+        from catalog.cli.output import Column, Listing
+        from catalog.query.events import events as ask
+
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv)
+    listing = Listing(
+        "events",
+        (
+            column("id", right=True),
+            Column("at", lambda row: short_time(row["at"])),
+            column("kind"),
+            column("root"),
+            path_column(),
+            Column("detail", lambda row: _detail_words(row["detail"])),
+        ),
+        ("id", "at", "kind", "root", "path", "actor", "detail"),
+        "no events",
+    )
+    kinds = words_of(EventKind, kind, "kind")
+    since_ms = moment_ms(since)
+    with asking(context, paths, root, glob) as asked:
+        found = ask(asked.connection, asked.scope, kinds=kinds, since_ms=since_ms, limit=beyond(limit))
+        answer_listing(
+            asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit
+        )
+    asked.conclude(allow_incomplete=allow_incomplete)
+
+
+def _detail_words(detail: Mapping[str, Any]) -> str:
+    """The reason alone where there is one, else what there is."""
+    if reason := detail.get("reason"):
+        kind = [str(detail[name]) for name in ("kind",) if detail.get(name)]
+        return ": ".join([*kind, str(reason)])
+    parts = (f"{name} {value}" for name, value in detail.items() if not name.endswith("_b64"))
+    return printable(", ".join(part for part in parts if not part.endswith((" None", " 0"))))
