@@ -6,7 +6,7 @@ numpy is imported only where a reduction of the view needs it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from catalog.pixels.raster import BAND_BYTES, Raster
@@ -118,26 +118,30 @@ def oriented(array: Samples, orientation: int) -> Samples:
 
 
 def _may_reduce(raster: Raster, base: str) -> tuple[bool, bool]:
-    """(perhaps widened from 8 bits, perhaps R = G = B), judged by some pixels of three places."""
+    """(perhaps widened from 8 bits, perhaps R = G = B), judged by some pixels of nine places."""
     widened = raster.dtype == "u16"
     gray = base.startswith("rgb")
     if not widened and not gray:
         return False, False
-    bands = raster.bands
-    listed = bands if bands and isinstance(bands, tuple) else (next(iter(bands), b""),)
-    step = raster.channels * raster.sample_bytes
-    for band in {0, len(listed) // 2, len(listed) - 1}:
-        whole = listed[band]
-        size = len(whole)
-        for start in (0, size // 2 // step * step, (size // step - _PROBE_PIXELS) * step):
-            piece = bytes(whole[max(0, start) : max(0, start) + _PROBE_PIXELS * step])
-            if widened and piece[0::2] != piece[1::2]:
-                widened = False
-            if gray and not _gray_bytes(piece, step, raster.sample_bytes):
-                gray = False
+    size = raster.sample_bytes
+    for piece in _pieces(raster, raster.channels * size):
+        widened = widened and piece[0::2] == piece[1::2]
+        gray = gray and _gray_bytes(piece, raster.channels * size, size)
         if not widened and not gray:
             break
     return widened, gray
+
+
+def _pieces(raster: Raster, step: int) -> Iterator[bytes]:
+    """Some pixels of the beginning, the middle and the end of the first, the middle and the last band."""
+    bands = raster.bands
+    listed = bands if bands and isinstance(bands, tuple) else (next(iter(bands), b""),)
+    length = _PROBE_PIXELS * step
+    for place in dict.fromkeys((0, len(listed) // 2, len(listed) - 1)):
+        band = listed[place]
+        size = len(band)
+        for start in (0, size // 2 // step * step, max(0, size - length)):
+            yield bytes(band[start : start + length])
 
 
 def _gray_bytes(piece: bytes, step: int, size: int) -> bool:

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from catalog.pixels.structure import Frame, Structure
@@ -30,6 +30,7 @@ _OBJECT: Final = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 _RANK: Final = {fidelity: rank for rank, fidelity in enumerate(Fidelity)}
 
 
+@cache
 def storage(dtype: str) -> str:
     """numpy's name of the machine type that holds a DTYPE: ``u10`` -> ``<u2``, ``f32`` -> ``<f4``.
 

@@ -108,11 +108,16 @@ def stored_bands(frame: Frame, view: memoryview) -> tuple[memoryview, ...] | Non
     if len(tiff.offsets) != strips or len(tiff.counts) != strips:
         return None
     bands = []
-    left = height
+    left, start, end = height, 0, -1
     for offset, count in zip(tiff.offsets, tiff.counts, strict=True):
         needed = row * (full if left > full else left)
         left -= full
         if count < needed or offset + needed > size or offset <= 0:
             return None
-        bands.append(view[offset : offset + needed])
+        if offset != end:  # strips that follow each other are one band
+            if end > 0:
+                bands.append(view[start:end])
+            start = offset
+        end = offset + needed
+    bands.append(view[start:end])
     return tuple(bands)

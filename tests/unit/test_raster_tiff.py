@@ -487,9 +487,21 @@ def test_plain_strips_are_hashed_where_they_lie(dtype: str) -> None:
     content = written(noise((30, 20, 3), dtype), photometric="rgb", rowsperstrip=7)
     found = decoded(content)
     assert found.raster is not None
+    (band,) = found.raster.bands
+    assert isinstance(band, memoryview)
+    assert band.obj is content
+
+
+def test_plain_strips_with_gaps_between_them_are_bands_of_their_own() -> None:
+    array = noise((10, 5), "u1")
+    strips = [row.tobytes() for row in array]  # five bytes each, and one of padding
+    content = build(page(5, 10, strips=strips, tags={278: (4, [1])}))
+    found = decoded(content)
+    assert found.raster is not None
     bands = list(found.raster.bands)
-    assert len(bands) == 5
+    assert len(bands) == 10
     assert all(isinstance(band, memoryview) and band.obj is content for band in bands)
+    assert np.array_equal(found.raster.array()[:, :, 0], array)
 
 
 def test_a_plain_tiff_needs_no_library_and_a_compressed_one_neither_cv2_nor_tifffile(tmp_path: Any) -> None:
