@@ -204,7 +204,7 @@ def hung_server(base: bytes) -> None:
         began = time.monotonic()
         check = guard.check(0.5)
         assert check.state is RootState.HUNG, check
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 3.0
     os.close(server)
     check = guard.check(5)
     assert check.state is RootState.OFFLINE, check

@@ -190,7 +190,7 @@ def test_no_answer_in_time_is_hung_and_the_next_look_starts_afresh(guard: ShareG
     check = guard.check(0.2)
     assert check.state is RootState.HUNG
     assert "0.2 s" in check.reason
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
     assert process.returncode == -signal.SIGKILL  # ended and waited for: no zombie
     assert guard.check().online
 
