@@ -98,7 +98,14 @@ class Raster:
             joined = bands[0] if len(bands) == 1 else b"".join(bands)
             flat: Samples = np.frombuffer(joined, dtype=storage(self.dtype))
             self._array = flat.reshape(self.height, self.width, self.channels)
+        if not _is_little(self._array):
+            self._array = self._array.astype(self._array.dtype.newbyteorder("<"))
         return self._array
+
+
+def _is_little(array: Samples) -> bool:
+    order = array.dtype.byteorder
+    return order in "<|" or (order == "=" and sys.byteorder == "little")
 
 
 class _Rows:
@@ -111,10 +118,9 @@ class _Rows:
         import numpy as np
 
         array = self.array
-        little = array.dtype.byteorder in "<|" or (array.dtype.byteorder == "=" and sys.byteorder == "little")
         if not array.size:
             return
-        if little and array.flags.c_contiguous:
+        if _is_little(array) and array.flags.c_contiguous:
             yield array.view(np.uint8).reshape(-1).data
             return
         rows = max(1, BAND_BYTES // max(1, array[0].nbytes))

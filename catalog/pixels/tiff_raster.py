@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from catalog.pixels.raster import Decoded, Raster, Undecodable
+from catalog.pixels.raster import Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame, Structure
 from catalog.terms import Fidelity, IfdKind, Tag
 
 _BY_LIBTIFF: Final = frozenset((6, 32766, 32771, 32809, 32908, 32909, 34676, 34677))
 """Old-style JPEG, NeXT, CCITT RLE/W, ThunderScan, Pixar, SGI LogLuv."""
+_LITTLE: Final = 0x49
+"""``I`` of ``II``."""
 _CHAIN: Final = frozenset((IfdKind.PAGE, IfdKind.THUMBNAIL, IfdKind.MASK))
 
 
@@ -28,8 +30,10 @@ def decode(structure: Structure, frame: Frame, view: memoryview) -> Decoded:
         raise Undecodable("no TIFF fields")
     bands = stored_bands(frame, view)
     if bands is not None:
-        raster = Raster(frame.model, frame.dtype, frame.width, frame.height, frame.channels, bands)
-        return Decoded(raster, frame.fidelity, frame.fidelity_reason)
+        little = tiff.bits[0] == 8 or view[0] == _LITTLE
+        if little or len(bands) == 1:
+            raster = _plain(frame, bands) if little else _swapped(frame, bands[0])
+            return Decoded(raster, frame.fidelity, frame.fidelity_reason)
     from catalog.pixels import segment_codecs as codecs
 
     compression = tiff.compression
@@ -41,6 +45,18 @@ def decode(structure: Structure, frame: Frame, view: memoryview) -> Decoded:
     from catalog.pixels.tiff_assembly import Assembly
 
     return Assembly(frame, tiff, view, _tags(structure, frame)).decoded()
+
+
+def _plain(frame: Frame, bands: tuple[memoryview, ...]) -> Raster:
+    return Raster(frame.model, frame.dtype, frame.width, frame.height, frame.channels, bands)
+
+
+def _swapped(frame: Frame, band: memoryview) -> Raster:
+    """Big-endian samples as they lie in the file; some rows at a time are swapped when they are hashed."""
+    import numpy as np
+
+    array: Any = np.frombuffer(band, storage(frame.dtype).replace("<", ">"))
+    return Raster.of(frame.model, frame.dtype, array.reshape(frame.height, frame.width, frame.channels))
 
 
 def _tags(structure: Structure, frame: Frame) -> dict[int, Tag]:
@@ -83,7 +99,8 @@ def _whole_page(structure: Structure, frame: Frame, view: memoryview) -> Decoded
 def stored_bands(frame: Frame, view: memoryview) -> tuple[memoryview, ...] | None:
     """The strips as they lie in the file, when their bytes are the canonical samples already; else None.
 
-    That is: uncompressed, whole, pixel-interleaved, of 8 bits or little-endian, black is zero, no palette.
+    That is: uncompressed, whole, pixel-interleaved, black is zero, no palette. In a big-endian file samples of
+    more than 8 bits are still to be swapped.
     """
     tiff = frame.tiff
     if (
@@ -99,8 +116,6 @@ def stored_bands(frame: Frame, view: memoryview) -> tuple[memoryview, ...] | Non
         return None
     bits = tiff.bits[0]
     if bits not in (8, 16, 32, 64) or int(frame.dtype[1:]) != bits or tiff.bits.count(bits) != tiff.samples:
-        return None
-    if bits > 8 and view[0] != 0x49:
         return None
     row = frame.width * frame.channels * bits // 8
     full, height, size = tiff.segment_height, frame.height, len(view)
