@@ -21,13 +21,14 @@ SYSTEM_FILE: Final = "/etc/catalog/catalog.toml"
 SERVICE_DATABASE: Final = "/var/lib/catalog/catalog.sqlite3"
 DATABASE_NAME: Final = "catalog.sqlite3"
 
-# Every format that the decoders read: what Pillow opens to samples, and the further names of a TIFF file.
+# Every format that the decoders read: what Pillow opens to samples, and the further names and dialects of
+# TIFF that tifffile reads.
 # Not here: what only a plug-in or an outside program can draw (EPS, WMF, MPEG, HDF5, GRIB, BUFR), and IPTC
 # records.
 _NAMES = """
-apng avif avifs blp bmp btf bw cur dcx dds dib fit fits flc fli ftc ftu gbr gif icb icns ico im j2c j2k jfif
-jp2 jpc jpe jpeg jpf jpg jpx msp pbm pcd pcx pfm pgm png pnm ppm psd pxr qoi ras rgb rgba sgi tf8 tga tif
-tiff vda vst webp xbm xpm
+apng avif avifs bif blp bmp btf bw cur dcx dds dib dng fit fits flc fli ftc ftu gbr gel gif icb icns ico im
+j2c j2k jfif jp2 jpc jpe jpeg jpf jpg jpx lsm mpo msp ndpi pam pbm pcd pcx pfm pgm png pnm ppm psd ptif
+ptiff pxr qoi qptiff ras rgb rgba scn sgi stk svs tf2 tf8 tga tif tiff vda vst webp xbm xpm zif
 """
 IMAGE_EXTENSIONS: Final = tuple(_NAMES.split())
 

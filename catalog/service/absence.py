@@ -40,7 +40,8 @@ def confirm_absences(
         return 0
     if not share_there():
         return 0
-    proofs = {proof.path: proof for proof in recheck_absence(root.path, [s.row.path for s in due])}
+    lost = session.lost_mounts.get(root.root_id, frozenset())
+    proofs = {p.path: p for p in recheck_absence(root.path, [s.row.path for s in due], lost=lost)}
     if not share_there():
         return 0
     gone = [suspect for suspect in due if proofs[suspect.row.path].absent]

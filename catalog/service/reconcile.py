@@ -67,7 +67,9 @@ class Reconcile:
             "SELECT 1 FROM root_count WHERE root_id = ? AND n_files > 0", (root.root_id,)
         )
         self._suspects_before = {row.file_id: row for row in session.recorder.rows.suspects(root.root_id)}
-        self._walk: Iterator[Listing] = walk(root.path, session.selection, start)
+        self._walk: Iterator[Listing] = walk(
+            root.path, session.selection, start, lost=session.lost_mounts.get(root.root_id, frozenset())
+        )
         self._next_beat = 0.0
 
     @property

@@ -112,6 +112,8 @@ class Session:
         self._first_arrival = 0.0
         self._arrival_tallies: dict[tuple[int, bytes], tuple[Tally, Due | None]] = {}
         self.suspects: dict[int, Suspect] = {}
+        self.lost_mounts: dict[int, frozenset[bytes]] = {}
+        """By root: relative paths where another file system was mounted, and is not now."""
         self.share_trouble: set[int] = set()
         """Roots on which a file failed with an error of the share: ask the guard."""
         self.pool = Pool(

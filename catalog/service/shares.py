@@ -64,6 +64,7 @@ class Shares:
         """Ask the guard and record what it says."""
         session, guard = self._session, self._guards[root.root_id]
         check = guard.check(session.settings.guard_deadline_seconds)
+        session.lost_mounts[root.root_id] = check.lost
         current = session.roots_by_id[root.root_id]
         changed = (current.state, current.state_reason) != (check.state, check.reason or None)
         learned = check.online and guard.identity is not None and self._learn(current, guard.identity)

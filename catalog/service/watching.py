@@ -25,7 +25,7 @@ from catalog.watch.mounts import mount_of, watch_mode
 from catalog.watch.polling import ReconcileClock
 from catalog.watch.reconcile import KnownFile, same_look
 from catalog.watch.selection import Selected
-from catalog.watch.settle import Settler, has_writer
+from catalog.watch.settle import Settler, writer_probe
 from catalog.watch.walk import Look
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class ShareWatch:
             self._settings.quiet_seconds,
             self._settings.writer_quiet_seconds,
             self._settings.busy_seconds,
-            has_writer=lambda path: has_writer(os.path.join(self.root.path, path)),
+            has_writer=writer_probe(root.path, root.fs_type or ""),
         )
         self._source: InotifySource | None = None
         self._rebuilds_before = self._overflows_before = 0

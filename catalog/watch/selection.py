@@ -9,21 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# TIFF and its dialects (tifffile); JPEG, PNG, GIF, WebP, AVIF, JPEG 2000; the other readers of Pillow.
-IMAGE_EXTENSIONS: Final = _words(
-    "tif tiff btf tf2 tf8 ptif ptiff qptiff lsm stk svs ndpi scn bif zif gel dng "
-    "jpg jpeg jpe jfif mpo png apng gif webp avif avifs jp2 j2k j2c jpc jpf jpx "
-    "pnm pbm pgm ppm pam pfm bmp dib ico cur icns psd tga icb vda vst sgi rgb rgba bw ras pcx dcx dds "
-    "blp ftc ftu fit fits fli flc gbr im iim msp pcd pxr qoi xbm xpm"
-)
-"""Every picture format that the decoders read, lower case, without the dot."""
+from catalog.config import IMAGE_EXTENSIONS
 
 REFUSED_EXTENSIONS: Final = {
+    "iim": "IPTC records, not a picture",
     "bufr": "Pillow only recognises it",
     "grib": "Pillow only recognises it",
     "h5": "Pillow only recognises it",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.config import IMAGE_EXTENSIONS
 from catalog.watch.selection import (
-    IMAGE_EXTENSIONS,
     REFUSED_EXTENSIONS,
     Ignored,
     Selected,
@@ -29,8 +29,8 @@ def test_every_extension_that_pillow_opens_is_either_catalogued_or_refused_with_
 
     Image.init()
     registered = {e.lstrip(".") for e in Image.registered_extensions()}
-    assert registered - IMAGE_EXTENSIONS == set(REFUSED_EXTENSIONS)
-    assert not IMAGE_EXTENSIONS & set(REFUSED_EXTENSIONS)
+    assert registered - set(IMAGE_EXTENSIONS) == set(REFUSED_EXTENSIONS)
+    assert not set(IMAGE_EXTENSIONS) & set(REFUSED_EXTENSIONS)
 
 
 def test_extensions_that_pillow_does_not_know_are_tiff_dialects_or_pam():
@@ -40,7 +40,7 @@ def test_extensions_that_pillow_does_not_know_are_tiff_dialects_or_pam():
     Image.init()
     registered = {e.lstrip(".") for e in Image.registered_extensions()}
     # DNG is TIFF by its own specification; PAM is read by OpenCV.
-    assert IMAGE_EXTENSIONS - registered - set(tifffile.TIFF.FILE_EXTENSIONS) == {"dng", "pam"}
+    assert set(IMAGE_EXTENSIONS) - registered - set(tifffile.TIFF.FILE_EXTENSIONS) == {"dng", "pam"}
 
 
 @pytest.mark.parametrize(
