@@ -15,13 +15,12 @@ from dataclasses import replace
 from typing import Final
 
 from catalog.pixels.digest import combined, frame_digests
-from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames, worded, worst
+from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames, orientation_of, worded, worst
 from catalog.pixels.structure import Frame, NotAnImage, Structure, parse
-from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page, PageRole
+from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page
 
 Complaints = Callable[[], Sequence[str]]
 
-_ORIENTATION: Final = 274
 _TIFF_ORDERS: Final = (b"II", b"MM")
 _HARMLESS: Final = re.compile(
     "|".join(
@@ -138,7 +137,7 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, D
     raster = decoded.raster
     if raster is not None:
         try:
-            pixels, view = frame_digests(raster, _orientation(structure, frame))
+            pixels, view = frame_digests(raster, orientation_of(structure, frame))
         except MemoryError:
             decoded = Decoded(None, Fidelity.UNDECODABLE, "not enough memory for its view")
             pixels = view = None
@@ -156,17 +155,6 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, D
         view,
     )
     return page, decoded
-
-
-def _orientation(structure: Structure, frame: Frame) -> int:
-    """The Orientation of one image: its directory's own where a TIFF has several."""
-    if len(structure.frames) == 1 or frame.ifd is None:
-        return structure.orientation
-    for tag in structure.ifds[frame.ifd].tags:
-        if tag.code == _ORIENTATION and tag.type in (1, 3, 4):
-            value = int.from_bytes(tag.raw, "little")
-            return value if 1 <= value <= 8 else 1
-    return structure.orientation if frame.role is PageRole.SUBIFD else 1
 
 
 def _class(results: list[tuple[Frame, Decoded, Page]]) -> tuple[Fidelity, str | None]:

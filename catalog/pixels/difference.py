@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catalog.pixels.digest import view_of
-from catalog.pixels.raster import Raster, decode_frames, storage
+from catalog.pixels.raster import Raster, decode_frames, orientation_of, storage
 from catalog.pixels.structure import NotAnImage, parse
 from catalog.terms import Limits
 
@@ -118,7 +118,7 @@ def _rasters(
         reasons = [*structure.defects[:2], *([decoded.reason] if decoded.reason else [])]
         if reasons and not (decoded.fidelity.sound and not structure.defects):
             cautions.append(f"the {which} file: {'; '.join(reasons)}")
-        yield decoded.raster, structure.orientation if len(structure.frames) == 1 else 1
+        yield decoded.raster, orientation_of(structure, frame)
 
 
 def _common(one: Raster, turned: int, other: Raster, other_turned: int) -> tuple[Samples, Samples]:

@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from catalog.pixels.structure import Frame, Structure
-from catalog.terms import Fidelity, Limits
+from catalog.terms import Fidelity, Limits, PageRole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOO_LARGE: Final = "too large: raise decode_limit"
 BAND_BYTES: Final = 1 << 20
 """Rows are copied, packed or compared in pieces of about this size, which stay in the cache."""
+_ORIENTATION: Final = 274
 _OBJECT: Final = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>")
 _RANK: Final = {fidelity: rank for rank, fidelity in enumerate(Fidelity)}
 
@@ -193,6 +194,17 @@ def decode(structure: Structure, content: bytes | memoryview, limits: Limits) ->
         if frame.counted:
             return frame, decoded
     raise Undecodable("no frame belongs to the picture")
+
+
+def orientation_of(structure: Structure, frame: Frame) -> int:
+    """The Orientation of one image: its directory's own where a TIFF has several."""
+    if len(structure.frames) == 1 or frame.ifd is None:
+        return structure.orientation
+    for tag in structure.ifds[frame.ifd].tags:
+        if tag.code == _ORIENTATION and tag.type in (1, 3, 4):
+            value = int.from_bytes(tag.raw, "little")
+            return value if 1 <= value <= 8 else 1
+    return structure.orientation if frame.role is PageRole.SUBIFD else 1
 
 
 def _guarded(frame: Frame, limits: Limits, run: Callable[[], Decoded]) -> Decoded:
