@@ -445,6 +445,8 @@ class Job:
     generation: int = 0
     """Of the durable queue's row; 0 for a walk, which needs no row (it would find the file again)."""
     attempts: int = 0
+    uncached: bool = False
+    """Drop the file from the page cache first: what the disk holds is in question, not what the RAM holds."""
 
 
 class FailureKind(StrEnum):

@@ -331,7 +331,7 @@ class Pool:
             self._queue.put_back(batch)
             raise
         lines = [
-            (t.number, roots.setdefault(t.job.root_id, len(roots)), t.job.decode, t.job.path) for t in batch
+            (t.number, roots.setdefault(t.job.root_id, len(roots)), _flags(t.job), t.job.path) for t in batch
         ]
         if not worker.tickets:
             worker.watch()
@@ -399,3 +399,7 @@ class Pool:
     def _break(self, what: str, death: Death) -> None:
         said = death.words[-1] if death.words else death.reason(Phase.DECODING, self._limits)
         self._broken = WorkerFailed(f"{what}: {said}")
+
+
+def _flags(job: Job) -> int:
+    return wire.DECODE * job.decode | wire.UNCACHED * job.uncached

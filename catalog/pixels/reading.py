@@ -60,8 +60,14 @@ class Reader:
         self._folder = -1
         self._spare_access_time = os.O_NOATIME
 
-    def read(self, root: bytes, path: bytes, keep: bool = True) -> Reading | Failure:
-        """One look at ``path`` (relative to ``root``). ``keep`` False: the digests alone are wanted."""
+    def read(
+        self, root: bytes, path: bytes, keep: bool = True, *, uncached: bool = False
+    ) -> Reading | Failure:
+        """One look at ``path`` (relative to ``root``). ``keep`` False: the digests alone are wanted.
+
+        ``uncached``: the page cache lets go of the file first, so that the disk (or the server) is read.
+        Pages that are dirty or mapped stay.
+        """
         folder, _, name = path.rpartition(b"/")
         try:
             if self._where != (root, folder):
@@ -73,6 +79,8 @@ class Reader:
             before = os.fstat(descriptor)
             if not mode.S_ISREG(before.st_mode):
                 return NOT_REGULAR
+            if uncached:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             taken = self._take(descriptor, before.st_size, keep)
             after = os.fstat(descriptor)
             named = self._look_again(root, path, name)

@@ -160,8 +160,13 @@ def spoken_lines(said: bytes) -> tuple[str, ...]:
 _JOBS_HEAD = struct.Struct("<II")
 _JOB = struct.Struct("<QHBI")
 
-JobLine = tuple[int, int, bool, bytes]
-"""Identifier, index into the roots, whether a decode may be wanted, path relative to that root."""
+DECODE = 1
+"""Job flag: a decode may be wanted, not only the digests."""
+UNCACHED = 2
+"""Job flag: read from the disk, not from the page cache."""
+
+JobLine = tuple[int, int, int, bytes]
+"""Identifier, index into the roots, flags, path relative to that root."""
 
 
 def encode_jobs(roots: Sequence[bytes], jobs: Sequence[JobLine]) -> bytes:
@@ -170,14 +175,14 @@ def encode_jobs(roots: Sequence[bytes], jobs: Sequence[JobLine]) -> bytes:
         [
             _JOBS_HEAD.pack(len(roots), len(jobs)),
             *[struct.pack("<I", len(root)) + root for root in roots],
-            *[pack(number, root, decode, len(path)) for number, root, decode, path in jobs],
+            *[pack(number, root, flags, len(path)) for number, root, flags, path in jobs],
             *[job[3] for job in jobs],
         ]
     )
 
 
-def decode_jobs(payload: bytes) -> list[tuple[int, bytes, bool, bytes]]:
-    """(identifier, absolute root, decode, relative path) in order. Raises BadFrame."""
+def decode_jobs(payload: bytes) -> list[tuple[int, bytes, int, bytes]]:
+    """(identifier, absolute root, flags, relative path) in order. Raises BadFrame."""
     try:
         root_count, job_count = _JOBS_HEAD.unpack_from(payload)
         at = _JOBS_HEAD.size
@@ -188,8 +193,8 @@ def decode_jobs(payload: bytes) -> list[tuple[int, bytes, bool, bytes]]:
             at += 4 + length
         path_at = at + job_count * _JOB.size
         jobs = []
-        for number, root, decode, length in _JOB.iter_unpack(payload[at:path_at]):
-            jobs.append((number, roots[root], bool(decode), payload[path_at : path_at + length]))
+        for number, root, flags, length in _JOB.iter_unpack(payload[at:path_at]):
+            jobs.append((number, roots[root], flags, payload[path_at : path_at + length]))
             path_at += length
     except (struct.error, IndexError) as error:
         raise BadFrame(f"jobs: {error}") from error

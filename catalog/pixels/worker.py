@@ -205,11 +205,12 @@ class Worker:
         begun = time.perf_counter()
         now = begun
         while self._jobs and len(looks) < 64 and taken < LOOKS_BYTES:
-            number, root, decode, path = self._jobs.popleft()
+            number, root, flags, path = self._jobs.popleft()
+            decode = bool(flags & wire.DECODE)
             announce(number, reading)
             started_ms = time.time_ns() // 1_000_000
             before = now
-            found = self._reader.read(root, path, decode)
+            found = self._reader.read(root, path, decode, uncached=bool(flags & wire.UNCACHED))
             now = time.perf_counter()
             if isinstance(found, Failure):
                 looks.append((number, None, b"", b"", found, started_ms, now - before))

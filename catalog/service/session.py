@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import heapq
 import itertools
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from catalog import drift
 from catalog.backlog import Backlog, Due
 from catalog.config import Settings
 from catalog.inspection import Pool
@@ -18,7 +20,17 @@ from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
 from catalog.service.moves import Arrival, Move, Place, pair, place_of
 from catalog.store.engine import writing_engine
-from catalog.terms import Change, FailureKind, Inspection, Job, Outcome, Reason
+from catalog.terms import (
+    Change,
+    FailureKind,
+    Fidelity,
+    Inspection,
+    Job,
+    Manner,
+    Outcome,
+    Presence,
+    Reason,
+)
 from catalog.watch.mounts import MountTrust
 from catalog.watch.reconcile import racy_until_ns
 from catalog.watch.selection import Selection
@@ -77,6 +89,8 @@ class Plan:
     due: Due | None
     attempts: int
     tally: Tally
+    first_reading: bytes | None = None
+    """sha256 of a reading that would raise an alarm: believed when the disk says so a second time."""
 
 
 @dataclass(slots=True)
@@ -120,6 +134,7 @@ class Session:
             workers=settings.workers,
             limits=settings.limits,
             loaders=settings.record_loader_checksums,
+            follow_links=settings.follow_links,
             root_paths=lambda root_id: self.roots_by_id[root_id].path,
             known=lambda digests: self.recorder.known(digests, loaders=settings.record_loader_checksums),
         )
@@ -262,6 +277,8 @@ class Session:
     def _record(self, inspection: Inspection, plan: Plan) -> None:
         job, tally = inspection.job, plan.tally
         assert inspection.stat is not None
+        if self._to_be_confirmed(inspection, plan):
+            return
         try:
             outcome = self.recorder.record(inspection, plan.row)
         except LookupError:
@@ -284,6 +301,45 @@ class Session:
         if plan.due is not None:
             self.backlog.acknowledge(plan.due)
         self._look_again_if_racy(inspection, plan)
+
+    def _to_be_confirmed(self, inspection: Inspection, plan: Plan) -> bool:
+        """Alarm only on what was confirmed: rot, stealth, unexplained and broken are read a second time, past
+        the page cache, before they are recorded. True when that reading is under way."""
+        job = inspection.job
+        if plan.row is None or not self._alarming(inspection, plan.row):
+            return False
+        if plan.first_reading == inspection.sha256:
+            return False
+        if plan.first_reading is not None:
+            # Two readings, two contents: the file moves, or the way to it is bad. Neither is a verdict.
+            self._moving(job, plan, plan.row, "two readings in a row gave different bytes")
+            return True
+        again = Plan(plan.row, False, plan.due, plan.attempts, plan.tally, inspection.sha256)
+        self._again(dataclasses.replace(job, uncached=True), again, 0.0)
+        return True
+
+    def _alarming(self, inspection: Inspection, row: FileRow) -> bool:
+        """Whether recording this would say rot, stealth, unexplained or broken."""
+        if row.content_id is None or row.presence is Presence.MISSING:
+            return False
+        stored = self.recorder.batch.question(
+            "SELECT sha256 FROM content WHERE content_id = ?", (row.content_id,)
+        )
+        if stored[0][0] == inspection.sha256:
+            return False
+        assert inspection.stat is not None
+        trust = self.recorder.trust(row.root_id)
+        manner = drift.manner(
+            row.stat,
+            inspection.stat,
+            ctime_trusted=trust.ctime_trusted,
+            mtime_granularity_ns=trust.mtime_granularity_ns,
+        )
+        if manner is not Manner.ORDINARY:
+            return True
+        analysis = inspection.analysis
+        undecodable = analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE
+        return undecodable and row.outcome is Outcome.OK
 
     def _look_again_if_racy(self, inspection: Inspection, plan: Plan) -> None:
         """A rewrite within the same time stamp would go unnoticed: read once more when the stamp is old."""
