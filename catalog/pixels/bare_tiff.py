@@ -31,19 +31,19 @@ def bare_tiff(
     ``order`` is ``<`` or ``>`` as in ``struct``: that of 16-bit samples inside the segments.
     """
     single = {
-        256: (4, width),
-        257: (4, height),
-        259: (3, compression),
-        262: (3, 2 if samples >= 3 else 1),
-        277: (3, samples),
-        278: (4, rows_per_strip),
-        284: (3, 1),
-        317: (3, predictor),
+        256: (4, [width]),
+        257: (4, [height]),
+        259: (3, [compression]),
+        262: (3, [2 if samples >= 3 else 1]),
+        277: (3, [samples]),
+        278: (4, [rows_per_strip]),
+        284: (3, [1]),
+        317: (3, [predictor]),
     }
     if samples == 4:
-        single[338] = (3, 0)  # ExtraSamples: never CMYK, which the wrapper of libtiff inverts
+        single[338] = (3, [0])  # ExtraSamples: never CMYK, which the wrapper of libtiff inverts
     if t4_options is not None:
-        single[292] = (4, t4_options)
+        single[292] = (4, [t4_options])
     many = {258: (3, [bits] * samples), 279: (4, [len(segment) for segment in segments])}
     number = len(single) + len(many) + 1
     place = 8 + 2 + 12 * number + 4
@@ -62,9 +62,7 @@ def bare_tiff(
             where = packed.ljust(4, b"\0")
         entries[code] = struct.pack(f"{order}HHI", code, kind, len(values)) + where
 
-    for code, (kind, value) in single.items():
-        add(code, kind, [value])
-    for code, (kind, values) in many.items():
+    for code, (kind, values) in (single | many).items():
         add(code, kind, values)
     at = place + (4 * len(segments) if len(segments) > 1 else 0)
     offsets = []
@@ -73,5 +71,5 @@ def bare_tiff(
         at += len(segment)
     add(273, 4, offsets)
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, number)
-    directory = b"".join(entries[code] for code in sorted(entries)) + bytes(4)
-    return b"".join((header, directory, *outside, *segments))
+    directory = (entries[code] for code in sorted(entries))
+    return b"".join((header, *directory, bytes(4), *outside, *segments))
