@@ -41,7 +41,7 @@ def bare_tiff(
         317: (3, [predictor]),
     }
     if samples == 4:
-        single[338] = (3, [0])  # ExtraSamples: never CMYK, which the wrapper of libtiff inverts
+        single[338] = (3, [0])  # ExtraSamples: not CMYK, which imagecodecs would turn into RGB
     if t4_options is not None:
         single[292] = (4, [t4_options])
     many = {258: (3, [bits] * samples), 279: (4, [len(segment) for segment in segments])}
