@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -124,7 +124,7 @@ def held_against(frame: Frame, image: Image.Image) -> Decoded:
         raster = Raster.of("gray", "u16", np.asarray(image))
     elif image.mode in _DELIVERED:
         model, dtype, channels = _DELIVERED[image.mode]
-        raster = Raster(model, dtype, image.width, image.height, channels, _Packed(image))
+        raster = Raster(model, dtype, image.width, image.height, channels, _packed(image))
     else:
         raise Undecodable(f"Pillow delivers mode {image.mode}, which has no canonical form")
     words = f"the decoder delivered {raster.model} {raster.dtype}, the header declares {frame.model} {frame.dtype}"
@@ -164,21 +164,23 @@ def _bits(dtype: str) -> int:
     return int(dtype[1:])
 
 
+def _packed(image: Image.Image) -> Iterable[bytes]:
+    """Bands of a loaded image, packed as ``tobytes`` packs them: a small one at once."""
+    width, height = image.size
+    return (image.tobytes(),) if width * height * 4 <= _ROWS_BYTES else _Packed(image)
+
+
 class _Packed:
-    """Bands of a loaded image: a few rows at a time, packed as ``tobytes`` packs them."""
+    """Bands of a large image, a few rows at a time, as often as they are asked for."""
 
     def __init__(self, image: Image.Image) -> None:
         self._image = image
 
     def __iter__(self) -> Iterator[bytes]:
-        image = self._image
-        width, height = image.size
+        width, height = self._image.size
         rows = max(1, _ROWS_BYTES // max(1, width * 4))
-        if rows >= height:
-            yield image.tobytes()
-            return
         for top in range(0, height, rows):
-            yield image.crop((0, top, width, min(height, top + rows))).tobytes()
+            yield self._image.crop((0, top, width, min(height, top + rows))).tobytes()
 
 
 def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -> tuple[Frame, Decoded]:
