@@ -24,7 +24,6 @@ import json
 import multiprocessing as mp
 import os
 import re
-import resource
 import struct
 import sys
 import threading
@@ -288,7 +287,7 @@ def main() -> None:
                 "files": files,
                 "bytes": size,
                 "peaks": [peak_ for _, peak_, _ in ends],
-                "parent_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "parent_peak": peak(),
             }
         )
     )
