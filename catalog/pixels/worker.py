@@ -121,7 +121,7 @@ class Worker:
         self._frames = wire.FrameReader()
         self._poll = select.poll()
         self._poll.register(source, select.POLLIN)
-        self._jobs: deque[tuple[int, bytes, bool, bytes]] = deque()
+        self._jobs: deque[tuple[int, bytes, int, bytes]] = deque()
         self._wanted: deque[int] = deque()
         self._held: dict[int, bytes | str] = {}  # the bytes, or why they are not kept
         self._held_bytes = 0
