@@ -209,6 +209,7 @@ def _linked(connection: Connection, kind: _Kind) -> _Links:
     table = kind.table.c
     twin = file.alias("twin")
     claimed = select(func.sum(twin.c.allocated)).where(twin.c[kind.member.name] == kind.key)
+    claimed = claimed.where(text("twin.presence <> 3"))
     unequal = claimed.correlate(kind.table).scalar_subquery() != table.n_allocated
     statement = (
         select(kind.key, table.n_files, file.c.root_id, file.c.inode, func.count(), func.max(file.c.size))

@@ -249,37 +249,40 @@ def file_ids(
 ) -> array[int]:
     """The files of ``files``: eight bytes for each, so that a whole catalogue fits."""
     found = array("q")
-    wanted = [part for part in scope.parts() if not states or _state_possible(part.root, states)]
-    for part in wanted:
+    for part in scope.parts():
+        possible = _possible(part.root, states)
         rest = None if limit is None else limit - len(found)
         if rest is not None and rest <= 0:
             break
-        statement = _ids_of(part, scope, states, formats).limit(rest)
+        if not possible:
+            continue
+        statement = _ids_of(part, scope, possible, formats).limit(rest)
         found.extend(row[2] for row in connection.execute(statement))
     return found
 
 
-def _state_possible(root: Root, states: Sequence[str]) -> bool:
-    """A share that is not online holds nothing but ``offline`` and ``missing``."""
-    return root.state is RootState.ONLINE or "offline" in states or "missing" in states
+def _possible(root: Root, states: Sequence[str]) -> set[str]:
+    """Which of these states files of the share can have."""
+    wanted = set(states or STATES)
+    return wanted - {"offline"} if root.state is RootState.ONLINE else wanted & {"offline", "missing"}
 
 
-def _ids_of(part: Part, scope: Scope, states: Sequence[str], formats: Sequence[str]) -> Any:
+def _ids_of(part: Part, scope: Scope, states: set[str], formats: Sequence[str]) -> Any:
     """(folder, name, file_id) of one part, sorted; the two halves follow an index each and are merged."""
     halves = []
-    online = part.root.state is RootState.ONLINE
     common = [*part.conditions(), *scope.globbed(), file.c.retired_ms.is_(None), *_of_formats(formats)]
     columns = select(dir_.c.path, file.c.name, file.c.file_id).join(file, file.c.dir_id == dir_.c.dir_id)
-    if not states or "missing" in states:
-        tombstones = columns.where(*common).where(TOMBSTONE)
+    columns = columns.where(*common)
+    if "missing" in states:
+        tombstones = columns.where(TOMBSTONE)
         if part.whole and not scope.globs:
             tombstones = tombstones.where(file.c.root_id == part.root.root_id).where(ODD)
         halves.append(tombstones)
-    living = set(states) - {"missing", "offline"} if online else set(states) & {"offline"}
-    if not states or (not online and living):
-        halves.append(columns.where(*common).where(LIVING))
+    living = states - {"missing"}
+    if living == {"offline"} or len(living) == len(STATES) - 2:
+        halves.append(columns.where(LIVING))
     elif living:
-        halves.append(_living_of(columns.where(*common), part, living))
+        halves.append(_living_of(columns, part, living))
     if len(halves) == 1:
         return halves[0].order_by(dir_.c.path, file.c.name, file.c.file_id)
     return union_all(*halves).order_by(*(literal_column(name) for name in ("path", "name", "file_id")))

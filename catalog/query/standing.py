@@ -168,9 +168,9 @@ def _alive(pid: int) -> bool:
 
 
 def lock_held(database: str) -> bool:
-    """Whether a cataloguing process holds ``<database>.lock``."""
+    """Whether a cataloguing process holds the lock (``store/lock.py`` says where it lies)."""
     try:
-        descriptor = os.open(f"{database}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(f"{os.path.realpath(database)}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

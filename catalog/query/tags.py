@@ -24,29 +24,9 @@ from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, Root, Scope
 from catalog.store.codes import IFD_KIND
 from catalog.store.facts import TAG_COLUMNS, positional_tags, shown_value, tag_of
+from catalog.store.positional import NAMES as POSITIONAL
 from catalog.store.schema import dir_, file, ifd, ifd_tag, tagset_member, tagval
 from catalog.terms import Ifd, Tag, path_fields
-
-POSITIONAL: Final = {
-    "ImageWidth": 256,
-    "ImageLength": 257,
-    "StripOffsets": 273,
-    "StripByteCounts": 279,
-    "FreeOffsets": 288,
-    "FreeByteCounts": 289,
-    "TileOffsets": 324,
-    "TileByteCounts": 325,
-    "SubIFDs": 330,
-    "JPEGInterchangeFormat": 513,
-    "JPEGInterchangeFormatLength": 514,
-    "JPEGQTables": 519,
-    "JPEGDCTables": 520,
-    "JPEGACTables": 521,
-    "ExifIFD": 34665,
-    "GPSInfoIFD": 34853,
-    "InteroperabilityIFD": 40965,
-}
-"""Tags that are kept in ``ifd.layout``, with their codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +123,7 @@ def all_names(connection: Connection) -> dict[str, int]:
 def _positional(name: str) -> frozenset[int]:
     code = _code(name)
     return frozenset(
-        number for each, number in POSITIONAL.items() if number == code or each.lower() == name.lower()
+        number for number, each in POSITIONAL.items() if number == code or each.lower() == name.lower()
     )
 
 
@@ -327,7 +307,7 @@ def tag_names(connection: Connection, scope: Scope) -> list[TagName]:
         names: dict[int, set[tuple[str, int]]] = defaultdict(set)
         for content_id, tagset_id, blob in connection.execute(_SETS, bounds):
             if tagset_id not in sets:
-                sets[tagset_id] = frozenset(connection.execute(_MEMBERS, {"tagset": tagset_id}).tuples())
+                sets[tagset_id] = _names_of_set(connection, tagset_id)
             names[content_id] |= sets[tagset_id]
             names[content_id].update((tag.name, tag.code) for tag in positional_tags(blob))
         for content_id, name, code in connection.execute(_SINGLES, bounds):
@@ -337,6 +317,11 @@ def tag_names(connection: Connection, scope: Scope) -> list[TagName]:
                 counts[key] += files
         let_go(connection)
     return [TagName(name, code, files) for (name, code), files in sorted(counts.items())]
+
+
+def _names_of_set(connection: Connection, tagset_id: int) -> frozenset[tuple[str, int]]:
+    rows = connection.execute(_MEMBERS, {"tagset": tagset_id})
+    return frozenset((name, code) for name, code in rows)
 
 
 _CONTENTS: Final = 10_000

@@ -1,0 +1,97 @@
+"""What happened, newest first."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from catalog.query.events import events, events_of_file
+from catalog.query.opening import opened
+from catalog.query.resolving import resolve
+from catalog.terms import EventKind, RootState
+from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
+    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
+        yield made
+
+
+@pytest.fixture
+def connection(rows: CatalogueRows) -> Iterator[Connection]:
+    with opened(rows.database) as made:
+        yield made
+
+
+def fill(rows: CatalogueRows) -> None:
+    one, two = rows.root("one", b"/one"), rows.root("two", b"/two")
+    first = rows.file(one, b"a\xff.tif", Picture(bytes="1"))
+    second = rows.file(two, b"x/b.tif", Picture(bytes="2"))
+    rows.event(EventKind.ROOT_ADDED, root_id=one, detail={"name": "one"})
+    rows.event(EventKind.ADDED, root_id=one, file_id=first, to_rev_id=1, at_ms=NOON_MS + 1)
+    rows.event(EventKind.ADDED, root_id=two, file_id=second, to_rev_id=2, at_ms=NOON_MS + 2)
+    rows.event(EventKind.CHANGED, root_id=one, file_id=first, at_ms=NOON_MS + 3, detail={"reason": "edited"})
+    rows.event(EventKind.ACCEPTED, root_id=one, file_id=first, at_ms=NOON_MS + 4, actor="ana")
+
+
+def ids(connection: Connection, limit: int | None = None, **more: object) -> list[int]:
+    scope = {name: more.pop(name) for name in ("paths", "roots", "globs") if name in more}
+    found = events(connection, resolve(connection, **scope), limit=limit, **more)  # type: ignore[arg-type]
+    return [each.event_id for each in found]
+
+
+def test_events_come_newest_first(rows: CatalogueRows, connection: Connection) -> None:
+    fill(rows)
+    assert ids(connection) == [5, 4, 3, 2, 1]
+    assert ids(connection, limit=2) == [5, 4]
+
+
+def test_events_can_be_selected(rows: CatalogueRows, connection: Connection) -> None:
+    fill(rows)
+    assert ids(connection, kinds=[EventKind.ADDED]) == [3, 2]
+    assert ids(connection, since_ms=NOON_MS + 3) == [5, 4]
+    assert ids(connection, roots=["one"]) == [5, 4, 2, 1]
+    assert ids(connection, paths=[b"/two/x"]) == [3]
+    assert ids(connection, globs=["*.tif"], kinds=[EventKind.ADDED]) == [3, 2]
+    assert ids(connection, globs=["*.tif"], limit=3) == [5, 4, 3]
+
+
+def test_the_fields_are_those_of_the_contract(rows: CatalogueRows, connection: Connection) -> None:
+    fill(rows)
+    found = list(events(connection, resolve(connection, roots=["one"])))
+    assert found[0].fields() == {
+        "id": 5,
+        "at": "2025-10-09T08:53:20.004Z",
+        "kind": "accepted",
+        "root": "one",
+        "path": "/one/a\\xff.tif",
+        "path_b64": base64.b64encode(b"/one/a\xff.tif").decode(),
+        "actor": "ana",
+        "detail": {},
+    }
+    assert found[-1].fields() == {
+        "id": 1,
+        "at": "2025-10-09T08:53:20.000Z",
+        "kind": "root-added",
+        "root": "one",
+        "path": None,
+        "actor": None,
+        "detail": {"name": "one"},
+    }
+
+
+def test_events_of_a_removed_share_are_still_told(rows: CatalogueRows, connection: Connection) -> None:
+    old = rows.root("old", b"/old", state=RootState.RETIRED)
+    rows.event(EventKind.ROOT_REMOVED, root_id=old)
+    (found,) = events(connection, resolve(connection))
+    assert found.root == "old"
+
+
+def test_events_of_a_file_come_oldest_first(rows: CatalogueRows, connection: Connection) -> None:
+    fill(rows)
+    assert [each.event_id for each in events_of_file(connection, 1)] == [2, 4, 5]
