@@ -15,13 +15,14 @@ from catalog.terms import Change
 
 MAX_ATTEMPTS: Final = 5
 FIRST_DELAY_SECONDS: Final = 1.0
-"""Back-off of a path that could not be inspected: 1, 4, 16, 64 … seconds."""
+"""Back-off of a path that could not be inspected: 1, 4, 16, 64 … seconds, up to the longest."""
+LONGEST_DELAY_SECONDS: Final = 3600.0
 
 
 class Writer(Protocol):
     """The open write transaction of the recording side."""
 
-    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> None: ...
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> int: ...
 
     def question(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]: ...
 
@@ -46,7 +47,7 @@ class Backlog:
         self._now_ms = clock or (lambda: time.time_ns() // 1_000_000)
 
     def enqueue(self, changes: Iterable[Change], *, delay_seconds: float = 0.0) -> int:
-        """Make hints durable. A path that waits already gets a new generation, and its turn at once.
+        """Make hints durable. A path that waits already gets a new generation, and its turn no later than before.
 
         Returns how many there were. The caller commits.
         """
@@ -56,7 +57,7 @@ class Backlog:
             self._writer.execute(
                 "INSERT INTO job (root_id, path, reason, first_ms, not_before_ms) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (root_id, path) DO UPDATE SET generation = generation + 1, attempts = 0,"
-                " reason = excluded.reason, not_before_ms = excluded.not_before_ms",
+                " reason = excluded.reason, not_before_ms = min(not_before_ms, excluded.not_before_ms)",
                 (
                     change.root_id,
                     change.path,
@@ -69,16 +70,20 @@ class Backlog:
         return number
 
     def due(self, limit: int, roots: Iterable[int]) -> list[Due]:
-        """Paths whose time has come, oldest first, of roots that are online."""
-        ids = list(roots)
-        if not ids:
-            return []
-        rows = self._writer.question(
-            "SELECT job_id, root_id, path, generation, attempts FROM job WHERE not_before_ms <= ?"
-            f" AND root_id IN ({','.join('?' * len(ids))}) ORDER BY not_before_ms, job_id LIMIT ?",
-            (self._now_ms(), *ids, limit),
-        )
-        return [Due(*row) for row in rows]
+        """Paths whose time has come, oldest first, of these roots (those that are online).
+
+        What is due stays in the queue, and is given again, until it is acknowledged or postponed.
+        """
+        moment = self._now_ms()
+        rows: list[Any] = []
+        for root_id in dict.fromkeys(roots):
+            # Root by root: the hundred thousand paths of one that is offline are not walked over.
+            rows += self._writer.question(
+                "SELECT not_before_ms, job_id, root_id, path, generation, attempts FROM job"
+                " WHERE root_id = ? AND not_before_ms <= ? ORDER BY not_before_ms, job_id LIMIT ?",
+                (root_id, moment, limit),
+            )
+        return [Due(*row[1:]) for row in sorted(rows)[:limit]]
 
     def acknowledge(self, job: Due) -> None:
         """The path is recorded. A hint that came in meanwhile has raised the generation, and stays."""
@@ -90,7 +95,7 @@ class Backlog:
         """Try again later, at growing distances. False when the path has had its attempts."""
         attempts = job.attempts + 1
         if delay_seconds is None:
-            delay_seconds = FIRST_DELAY_SECONDS * 4 ** (attempts - 1)
+            delay_seconds = min(FIRST_DELAY_SECONDS * 4.0 ** min(attempts - 1, 16), LONGEST_DELAY_SECONDS)
         self._writer.execute(
             "UPDATE job SET attempts = ?, not_before_ms = ?, last_failure = ? WHERE job_id = ? AND generation = ?",
             (attempts, self._now_ms() + round(delay_seconds * 1000), failure, job.job_id, job.generation),
@@ -101,7 +106,13 @@ class Backlog:
         """How many paths wait, due or not."""
         return int(self._writer.question("SELECT count(*) FROM job", ())[0][0])
 
-    def next_due_seconds(self) -> float | None:
-        """Time until the next path is due; None when nothing waits."""
-        row = self._writer.question("SELECT min(not_before_ms) FROM job", ())[0]
-        return None if row[0] is None else max(0.0, (row[0] - self._now_ms()) / 1000)
+    def next_due_seconds(self, roots: Iterable[int] | None = None) -> float | None:
+        """Time until the next path of these roots (None: of all) is due; None when nothing waits."""
+        if roots is None:
+            roots = [row[0] for row in self._writer.question("SELECT root_id FROM root", ())]
+        earliest = [
+            self._writer.question("SELECT min(not_before_ms) FROM job WHERE root_id = ?", (root_id,))[0][0]
+            for root_id in roots
+        ]
+        waiting = [moment for moment in earliest if moment is not None]
+        return max(0.0, (min(waiting) - self._now_ms()) / 1000) if waiting else None

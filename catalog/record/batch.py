@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
 from catalog.record.statements import ORDER
 from catalog.store import schema
+from catalog.store.chain import event_line, link, seal_line
 from catalog.store.codes import EVENT_KIND
-from catalog.store.engine import open_reader, translated
+from catalog.store.engine import open_reader, translate
 from catalog.terms import EventKind
 
 BATCH_ROWS: Final = 1000
 """Files in one transaction at the most."""
+FLUSH_ROWS: Final = 128
+"""Files after which the waiting rows are written: a thousand at once would let the decode workers run dry."""
 BATCH_SECONDS: Final = 0.2
 """Age at which a transaction is committed, so that readers see progress and admins get their turn."""
 
 _COUNTED_IDS: Final = {
-    table.name: next(iter(table.primary_key.columns)).name
+    table.name: f"SELECT coalesce(max({next(iter(table.primary_key.columns)).name}), 0) FROM {table.name}"
     for table in (
         schema.dir_,
         schema.content,
@@ -38,6 +41,10 @@ _COUNTED_IDS: Final = {
     )
 }
 
+INT64: Final = (1 << 63) - 1
+
+_detail_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 def now_ms() -> int:
     """The catalogue's clock: milliseconds since 1970, UTC."""
@@ -45,26 +52,36 @@ def now_ms() -> int:
 
 
 def signed(inode: int) -> int:
-    """An inode number (u64) as SQLite can hold it."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
+    """An inode or device number (u64) as SQLite can hold it."""
+    return inode - (1 << 64) if inode > INT64 else inode
 
 
-def canonical(fields: Iterable[Any]) -> bytes:
-    """One event as the seal sees it: JSON without spaces, ASCII, and a line feed."""
-    return json.dumps(list(fields), separators=(",", ":")).encode("ascii") + b"\n"
+def bounded(number: int) -> int:
+    """A number that the record may cut down: a TIFF may claim 2^64 - 1 values, an mtime lie in the year 9999."""
+    return max(-INT64, min(number, INT64))
 
 
 class Batch:
     """The open transaction and the rows that wait for it. Used by one thread.
 
     Only the cataloguing process adds contents, files and revisions, so their ids are handed out in memory;
-    they are read again at the start of each transaction, because admins write events beside it.
+    they are read again at the start of each transaction, because admins write events beside it. After an
+    error of the database nothing is left of the open transaction: it was rolled back, here and there.
     """
 
     def __init__(self, engine: Engine, database: str) -> None:
         self.connection: Connection = engine.connect()
+        driver = self.connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        # The DBAPI's own connection: a point lookup costs a third of one through the toolkit.
+        self._driver: sqlite3.Connection = driver
+        self._errors = _Translated(self, database)
         self._database = database
         self._reader: sqlite3.Connection | None = None
+        self._after_rollback: list[Callable[[], None]] = []
+        self._durable = True
+        self.open = False
+        """Whether a transaction of this batch is open."""
         self.run_id: int | None = None
         self.files = 0
         self._began = 0.0
@@ -76,19 +93,21 @@ class Batch:
 
     # ------------------------------------------------------------------------------------ transaction
 
-    @property
-    def open(self) -> bool:
-        return self.connection.in_transaction()
-
-    def begin(self) -> None:
-        """Take the write lock unless it is held."""
+    def begin(self, *, durable: bool = True) -> None:
+        """Take the write lock unless it is held. Not ``durable``: the commit may be lost with the power,
+        never with the process; for what a reconcile finds again. Raises Locked after the time limit."""
         if self.open:
             return
-        self.connection.begin()
+        with self._errors:
+            if not self.connection.in_transaction():
+                if durable is not self._durable:
+                    self._driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
+                self.connection.begin()
+            for table, highest in _COUNTED_IDS.items():
+                self._ids[table] = self._driver.execute(highest).fetchone()[0]
         self._began = time.monotonic()
-        for table, column in _COUNTED_IDS.items():
-            highest = self.connection.exec_driver_sql(f"SELECT max({column}) FROM {table}").scalar()
-            self._ids[table] = highest or 0
+        self.open = True
 
     @property
     def due(self) -> bool:
@@ -96,7 +115,9 @@ class Batch:
         return self.open and (self.files >= BATCH_ROWS or time.monotonic() - self._began >= BATCH_SECONDS)
 
     def commit(self) -> None:
+        """Make what waits durable, in one transaction; or raise, and nothing of it was."""
         if not self.open:
+            self.connection.commit()  # of a question through ``connection``, which holds the lock, too
             return
         try:
             self.flush()
@@ -106,16 +127,24 @@ class Batch:
             self.rollback()
             raise
         self.files = 0
+        self.open = False
 
     def rollback(self) -> None:
-        """Forget the transaction and everything that waited for it."""
-        self.connection.rollback()
+        """Forget the transaction and everything that waited for it. May be called at any time."""
+        self.open = False
+        self.files = 0
         for rows in self._pending.values():
             rows.clear()
         self._sealed.clear()
         self._first_event = None
-        self.files = 0
         self.rollbacks += 1
+        for forget in self._after_rollback:
+            forget()
+        self.connection.rollback()
+
+    def after_rollback(self, forget: Callable[[], None]) -> None:
+        """Have a cache of ids emptied when the transaction that made them is gone."""
+        self._after_rollback.append(forget)
 
     def close(self) -> None:
         if self._reader is not None:
@@ -136,48 +165,62 @@ class Batch:
         self._ids[table] += 1
         return self._ids[table]
 
+    def count_file(self) -> None:
+        """One more file is recorded in this transaction."""
+        self.files += 1
+        if self.files % FLUSH_ROWS == 0:
+            self.flush()
+
     def add(self, table: str, row: tuple[Any, ...]) -> None:
         """Let a row wait for the next flush, in the column order of ``statements``."""
         self._pending[table].append(row)
 
     def flush(self) -> None:
         """Write the waiting rows, so that statements of the same transaction see them."""
-        for table, rows in self._pending.items():
-            if rows:
-                self.connection.exec_driver_sql(ORDER[table], rows)
-                rows.clear()
+        with self._errors:
+            for table, rows in self._pending.items():
+                if rows:
+                    self._driver.executemany(ORDER[table], rows)
+                    rows.clear()
 
-    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> None:
-        """A rare statement: waiting rows are written first."""
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ()) -> int:
+        """A statement that must see the waiting rows: they are written first. Gives the rows it changed."""
         self.begin()
         self.flush()
-        self.connection.exec_driver_sql(sql, parameters)
+        with self._errors:
+            return self._driver.execute(sql, parameters).rowcount
 
     def lookup(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         """One row or None, without flushing: the caller knows what is waiting."""
         self.begin()
-        with translated(self._database):
-            return self._driver().execute(sql, parameters).fetchone()
+        with self._errors:
+            return self._driver.execute(sql, parameters).fetchone()
+
+    def lookups(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """As ``lookup``: all rows."""
+        self.begin()
+        with self._errors:
+            return self._driver.execute(sql, parameters).fetchall()
 
     def question(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
         """Rows of what was recorded, also what waits in an open transaction; takes no write lock."""
-        with translated(self._database):
-            if self.open:
-                self.flush()
-                return self._driver().execute(sql, parameters).fetchall()
-            return self.reader().execute(sql, parameters).fetchall()
+        if self.open:
+            self.flush()
+            with self._errors:
+                return self._driver.execute(sql, parameters).fetchall()
+        return self.committed(sql, parameters)
 
-    def _driver(self) -> sqlite3.Connection:
-        # The DBAPI's own connection: a point lookup costs a third of one through the toolkit.
-        connection = self.connection.connection.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        return connection
+    def committed(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """Rows of what was committed, whatever waits here."""
+        with self._errors:
+            return self.reader().execute(sql, parameters).fetchall()
 
     def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """A rare question inside the transaction: waiting rows are written first."""
         self.begin()
         self.flush()
-        return list(self.connection.exec_driver_sql(sql, parameters))
+        with self._errors:
+            return self._driver.execute(sql, parameters).fetchall()
 
     # ----------------------------------------------------------------------------------------- events
 
@@ -194,9 +237,13 @@ class Batch:
         actor: str | None = None,
         detail: dict[str, Any] | None = None,
     ) -> int:
-        """Add an event and let the seal cover it, with the raw digest that ``to_rev`` stands for."""
+        """Add an event and let the seal cover it; ``sha256``: the raw digest of ``to_rev``, if it is at hand."""
+        self.begin()
+        if to_rev is None:
+            sha256 = None
+        elif sha256 is None:
+            sha256 = self._digest_of(to_rev)
         event_id = self.new_id("event")
-        text = json.dumps(detail, sort_keys=True, separators=(",", ":")) if detail else None
         row = (
             event_id,
             at_ms,
@@ -206,28 +253,53 @@ class Batch:
             from_rev,
             to_rev,
             self.run_id,
-            actor,
-            text,
+            # A user's name comes from the environment, and may be any bytes.
+            actor.encode("utf-8", "backslashreplace").decode() if actor else None,
+            _detail_json(detail) if detail else None,
         )
         self.add("event", row)
         if self._first_event is None:
             self._first_event = event_id
-        self._sealed.append(canonical((*row, sha256.hex() if sha256 else None)))
+        self._sealed.append(event_line(row, sha256))
         return event_id
 
+    def _digest_of(self, rev_id: int) -> bytes:
+        sql = "SELECT c.sha256 FROM revision AS n JOIN content AS c USING (content_id) WHERE n.rev_id = ?"
+        return bytes(self.rows(sql, (rev_id,))[0][0])
+
     def _seal(self) -> None:
-        """Chain the batch's events: sha256 over the previous seal and their canonical lines."""
+        """Chain the batch's events to those before them (chain.py)."""
         if self._first_event is None:
             return
-        previous = self.connection.exec_driver_sql(
-            "SELECT chain FROM seal ORDER BY seal_id DESC LIMIT 1"
-        ).scalar()
-        digest = hashlib.sha256(previous or bytes(32))
-        for line in self._sealed:
-            digest.update(line)
-        self.connection.exec_driver_sql(
+        previous = self.lookup("SELECT chain FROM seal ORDER BY seal_id DESC LIMIT 1", ())
+        seal = (self.new_id("seal"), self._first_event, self._ids["event"], now_ms())
+        chain = link(previous[0] if previous else None, seal_line(*seal), self._sealed)
+        self.execute(
             "INSERT INTO seal (seal_id, first_event_id, last_event_id, at_ms, chain) VALUES (?, ?, ?, ?, ?)",
-            (self.new_id("seal"), self._first_event, self._ids["event"], now_ms(), digest.digest()),
+            (*seal, chain),
         )
         self._sealed.clear()
         self._first_event = None
+
+
+class _Translated:
+    """Around each statement: the world's errors as ours, and a clean batch after any error of the database.
+
+    An object that is entered again and again: a generator for each point lookup would cost more than it.
+    """
+
+    def __init__(self, batch: Batch, database: str) -> None:
+        self._batch = batch
+        self._database = database
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            self._batch.rollback()
+            ours = translate(error, self._database)
+            if ours is not None:
+                raise ours from error

@@ -3,33 +3,95 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from catalog import drift
 from catalog.record.batch import Batch, now_ms
-from catalog.record.rows import FileRow
+from catalog.record.facts import Facts
+from catalog.record.rows import FileRow, Rows
 from catalog.store.codes import FIDELITY
 from catalog.store.facts import load_analysis
-from catalog.terms import EventKind, Evidence, Fidelity, Kind, Manner, Severity, Verdict, iso, printable
+from catalog.terms import (
+    EventKind,
+    Evidence,
+    Fidelity,
+    Kind,
+    Manner,
+    Presence,
+    Severity,
+    Verdict,
+    iso,
+    printable,
+)
 
 SEVERITY: Final = {Severity.INFO: 1, Severity.NOTICE: 2, Severity.WARNING: 3, Severity.CRITICAL: 4}
+POLICY: Final = "policy"
+"""The actor of an acceptance that nobody asked for by name (setting ``auto_accept``)."""
+NEVER_BY_POLICY: Final = frozenset({Kind.BROKEN, Kind.MISSING, Kind.UNREADABLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict on a file's content, with what the record adds to it."""
+
+    verdict: Verdict
+    kind: Kind
+    reasons: tuple[str, ...]
+    detail: dict[str, Any]
+    twin: int | None = None
+    """The file with which this one swapped contents."""
+
+    def told(self) -> dict[str, Any]:
+        """As an event keeps it."""
+        return {
+            "kind": self.kind.value,
+            "manner": self.verdict.manner.value,
+            "reason": "; ".join(self.reasons),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCase:
+    drift_id: int
+    kind: str
+    manner: Manner
+    detail: dict[str, Any]
+
+    @property
+    def content_manner(self) -> Manner:
+        """How the present content came about, also while the file is missing or cannot be read."""
+        chain = self.detail.get("chain")
+        return Manner(chain[-1]["manner"]) if chain else self.manner
 
 
 class Cases:
-    """Opens and closes cases inside the batch's transaction. A baseline is never moved here."""
+    """Opens and closes cases inside the batch's transaction. Only a policy moves a baseline here."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, facts: Facts, auto_accept: frozenset[Kind] = frozenset()) -> None:
+        if auto_accept & NEVER_BY_POLICY:
+            raise ValueError(f"never accepted by policy: {sorted(auto_accept & NEVER_BY_POLICY)}")
         self._batch = batch
+        self._facts = facts
+        self._rows = Rows(batch)
+        self._auto_accept = auto_accept
 
     # --------------------------------------------------------------------------------------- evidence
 
     def evidence(self, content_id: int) -> Evidence:
-        """One content state with everything that is known of it."""
+        """One content state with everything that is known of it, as today's decoders see it if they did.
+
+        An exact analysis does not depend on the decoders: it holds in the current epoch, whichever made it.
+        """
         row = self._batch.rows("SELECT sha256, size FROM content WHERE content_id = ?", (content_id,))[0]
-        loaded = load_analysis(self._batch.connection, content_id)
+        connection = self._batch.connection
+        loaded = load_analysis(connection, content_id, self._facts.epoch_id)
+        loaded = loaded or load_analysis(connection, content_id)
         if loaded is None:
             return Evidence("ok", row[1], row[0])
         analysis, epoch = loaded
+        if analysis.fidelity is Fidelity.EXACT:
+            epoch = self._facts.epoch
         undecodable = analysis.fidelity is Fidelity.UNDECODABLE
         state = "undecodable" if undecodable else "ok"
         return Evidence(state, row[1], row[0], analysis, epoch, analysis.reason if undecodable else None)
@@ -40,20 +102,15 @@ class Cases:
         rows = self._batch.rows("SELECT content_id FROM revision WHERE rev_id = ?", (rev_id,))
         return int(rows[0][0]) if rows else None
 
-    # ------------------------------------------------------------------------------------------ cases
+    # --------------------------------------------------------------------------------------- judgement
 
-    def content_changed(self, row: FileRow, content_id: int, rev_id: int, manner: Manner) -> Verdict | None:
-        """The file holds another content than before: compare it with the baseline's.
-
-        Returns the verdict, or None when the content is the baseline's (the case, if any, is closed).
-        """
+    def judge(self, row: FileRow, content_id: int, rev_id: int, manner: Manner) -> Judgement | None:
+        """Compare a content of the file with its baseline's; None when it is the baseline's. Writes nothing."""
         baseline = self._content_of(row.baseline_rev_id)
-        if baseline is None:
-            return None
-        if baseline == content_id:
-            self.close(row, "restored", rev_id)
+        if baseline is None or baseline == content_id:
             return None
         verdict = drift.verdict(self.evidence(baseline), self.evidence(content_id), manner)
+        assert verdict.kind is not None
         reasons = list(verdict.reasons)
         detail: dict[str, Any] = {"tags": verdict.tags, "same": dict(verdict.same)}
         earlier = self._earlier(row, content_id, rev_id)
@@ -64,14 +121,23 @@ class Cases:
         if other is not None:
             detail["swapped_with"] = printable(other[1])
             reasons.append(drift.swapped_sentence(printable(other[1])))
-            self._tell_twin(other[0], row.absolute)
-        if verdict.kind in (Kind.PICTURE, Kind.BROKEN, Kind.UNPROVEN):
-            copy = self._good_copy(row, baseline)
-            if copy is not None and other is None:
-                detail["good_copy"] = printable(copy)
-                reasons.append(drift.good_copy_sentence(printable(copy)))
-        self._upsert(row, verdict, reasons, rev_id, detail)
-        return verdict
+        elif verdict.kind in (Kind.PICTURE, Kind.BROKEN, Kind.UNPROVEN):
+            self._note_good_copy(row, baseline, reasons, detail)
+        return Judgement(verdict, verdict.kind, tuple(reasons), detail, other[0] if other else None)
+
+    def settle(self, row: FileRow, judgement: Judgement | None, rev_id: int) -> None:
+        """Open, change, close or (by policy) accept the file's case, as its newest revision was judged."""
+        if judgement is None:
+            self.close(row, "restored", rev_id)
+            return
+        case = self._open_case(row.file_id)
+        link = {"revision": rev_id, "kind": judgement.kind.value, "manner": judgement.verdict.manner.value}
+        chain = [*(case.detail.get("chain", []) if case else []), link]
+        self._write(row, judgement, rev_id, chain)
+        if judgement.twin is not None:
+            self._tell_twin(judgement.twin, row.absolute)
+        if judgement.kind in self._auto_accept and judgement.verdict.manner is Manner.ORDINARY:
+            self.accept(row, rev_id, POLICY)
 
     def gone(self, row: FileRow, kind: Kind, reason: str) -> None:
         """The file is proven missing, or cannot be read: a case, if it ever had a baseline."""
@@ -80,83 +146,122 @@ class Cases:
             return
         state = "missing" if kind is Kind.MISSING else "unreadable"
         verdict = drift.verdict(self.evidence(baseline), Evidence(state, reason=reason), Manner.ORDINARY)
-        detail: dict[str, Any] = {}
-        reasons = list(verdict.reasons)
-        copy = self._good_copy(row, baseline)
-        if copy is not None:
-            detail["good_copy"] = printable(copy)
-            reasons.append(drift.good_copy_sentence(printable(copy)))
-        self._upsert(row, verdict, reasons, row.rev_id, detail)
+        reasons, detail = list(verdict.reasons), dict[str, Any]()
+        self._note_good_copy(row, baseline, reasons, detail)
+        case = self._open_case(row.file_id)
+        # What was found out about the content before outlives the absence.
+        chain = case.detail.get("chain", []) if case else []
+        self._write(row, Judgement(verdict, kind, tuple(reasons), detail), row.rev_id, chain)
+
+    def read_again(self, row: FileRow) -> None:
+        """The file was missing, unreadable or at work, and holds the content that it held before."""
+        if row.content_id is None or row.rev_id is None:
+            return
+        if self._content_of(row.baseline_rev_id) == row.content_id:
+            self.close(row, "reappeared" if row.presence is Presence.MISSING else "readable")
+        else:
+            self._judge_again(row)
+
+    def analysed_anew(self, content_id: int) -> None:
+        """Another look at a content may change what its files' open cases say."""
+        rows = self._batch.rows(
+            "SELECT f.file_id FROM file AS f JOIN drift AS x ON x.file_id = f.file_id AND x.closed_ms IS NULL"
+            " WHERE f.content_id = ? AND f.presence <> 3 AND f.outcome IN (1, 3)",
+            (content_id,),
+        )
+        for (file_id,) in rows:
+            self._judge_again(self._rows.by_id(file_id))
+
+    def _judge_again(self, row: FileRow) -> None:
+        """The content is the same, and what is known of it or of its readability is not."""
+        assert row.content_id is not None and row.rev_id is not None
+        case = self._open_case(row.file_id)
+        manner = case.content_manner if case else Manner.ORDINARY
+        judgement = self.judge(row, row.content_id, row.rev_id, manner)
+        if judgement is not None and case is not None and case.detail.get("chain"):
+            case.detail["chain"].pop()  # settle adds this very revision again
+            self._set_detail(case.drift_id, case.detail)
+        self.settle(row, judgement, row.rev_id)
+
+    # ------------------------------------------------------------------------------------------ cases
 
     def close(self, row: FileRow, resolution: str, rev_id: int | None = None) -> None:
         """Close the open case, if there is one, and say so in an event."""
-        found = self._batch.rows(
-            "SELECT drift_id, kind FROM drift WHERE file_id = ? AND closed_ms IS NULL", (row.file_id,)
-        )
-        if not found:
+        case = self._open_case(row.file_id)
+        if case is None:
             return
         moment = now_ms()
         self._batch.execute(
             "UPDATE drift SET closed_ms = ?, resolution = ?, rev_id = coalesce(?, rev_id) WHERE drift_id = ?",
-            (moment, resolution, rev_id, found[0][0]),
+            (moment, resolution, rev_id, case.drift_id),
         )
         if resolution == "restored":
-            repaired = found[0][1] in (Kind.BROKEN, Kind.UNREADABLE)
+            repaired = case.kind in (Kind.BROKEN, Kind.UNREADABLE)
             self._batch.event(
                 EventKind.REPAIRED if repaired else EventKind.RESTORED,
                 at_ms=moment,
                 root_id=row.root_id,
                 file_id=row.file_id,
                 to_rev=rev_id,
-                sha256=self._digest_of(rev_id),
-                detail={"case": found[0][0], "kind": found[0][1]},
+                detail={"case": case.drift_id, "kind": case.kind},
             )
 
-    def reopen_after_absence(self, row: FileRow) -> None:
-        """The file is back and readable with the content it had: judge that content again."""
-        if row.content_id is None or row.rev_id is None:
-            return
-        if self._content_of(row.baseline_rev_id) == row.content_id:
-            self.close(row, "reappeared" if row.presence == "missing" else "readable")
-        else:
-            self.content_changed(row, row.content_id, row.rev_id, Manner.ORDINARY)
-
-    def _digest_of(self, rev_id: int | None) -> bytes | None:
-        if rev_id is None:
-            return None
-        rows = self._batch.rows(
-            "SELECT c.sha256 FROM revision AS n JOIN content AS c ON c.content_id = n.content_id"
-            " WHERE n.rev_id = ?",
-            (rev_id,),
-        )
-        return bytes(rows[0][0]) if rows else None
-
-    def _upsert(
-        self, row: FileRow, verdict: Verdict, reasons: list[str], rev_id: int | None, detail: dict[str, Any]
-    ) -> None:
-        assert verdict.kind is not None
+    def accept(self, row: FileRow, rev_id: int, actor: str, note: str | None = None) -> None:
+        """Make a revision the baseline; the open case closes as ``accepted``, an event keeps who said so."""
+        case = self._open_case(row.file_id)
         moment = now_ms()
+        detail: dict[str, Any] = {"note": note} if note else {}
+        if case is not None:
+            detail |= {"case": case.drift_id, "kind": case.kind, "manner": case.manner.value}
+            self._batch.execute(
+                "UPDATE drift SET closed_ms = ?, resolution = 'accepted', actor = ?, note = ?"
+                " WHERE drift_id = ?",
+                (moment, actor, note, case.drift_id),
+            )
+        self._batch.execute("UPDATE file SET baseline_rev_id = ? WHERE file_id = ?", (rev_id, row.file_id))
+        self._batch.event(
+            EventKind.ACCEPTED,
+            at_ms=moment,
+            root_id=row.root_id,
+            file_id=row.file_id,
+            from_rev=row.baseline_rev_id,
+            to_rev=rev_id,
+            actor=actor,
+            detail=detail,
+        )
+
+    def _open_case(self, file_id: int) -> OpenCase | None:
+        rows = self._batch.rows(
+            "SELECT drift_id, kind, manner, detail FROM drift WHERE file_id = ? AND closed_ms IS NULL",
+            (file_id,),
+        )
+        if not rows:
+            return None
+        drift_id, kind, manner, detail = rows[0]
+        return OpenCase(drift_id, kind, Manner(manner), json.loads(detail or "{}"))
+
+    def _write(self, row: FileRow, judgement: Judgement, rev_id: int | None, chain: list[Any]) -> None:
+        """The file's one open case says this now; ``chain``: its revisions since the baseline, as judged."""
+        moment = now_ms()
+        verdict = judgement.verdict
+        detail = {**judgement.detail, "chain": chain} if chain else judgement.detail
         self._batch.execute(
             "INSERT INTO drift (file_id, root_id, kind, manner, severity, opened_ms, updated_ms,"
             " baseline_rev_id, rev_id, reasons, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (file_id) WHERE closed_ms IS NULL DO UPDATE SET kind = excluded.kind,"
             " manner = excluded.manner, severity = excluded.severity, updated_ms = excluded.updated_ms,"
-            " rev_id = excluded.rev_id, reasons = excluded.reasons, detail = excluded.detail,"
-            " root_id = excluded.root_id",
+            " baseline_rev_id = excluded.baseline_rev_id, rev_id = excluded.rev_id,"
+            " reasons = excluded.reasons, detail = excluded.detail, root_id = excluded.root_id",
             (
-                row.file_id,
-                row.root_id,
-                verdict.kind.value,
-                verdict.manner.value,
-                SEVERITY[verdict.severity],
-                moment,
-                moment,
-                row.baseline_rev_id,
-                rev_id,
-                json.dumps(reasons),
-                json.dumps(detail, sort_keys=True),
+                *(row.file_id, row.root_id, judgement.kind.value, verdict.manner.value),
+                *(SEVERITY[verdict.severity], moment, moment, row.baseline_rev_id, rev_id),
+                *(json.dumps(judgement.reasons), json.dumps(detail, sort_keys=True)),
             ),
         )
+
+    def _set_detail(self, drift_id: int, detail: dict[str, Any]) -> None:
+        text = json.dumps(detail, sort_keys=True)
+        self._batch.execute("UPDATE drift SET detail = ? WHERE drift_id = ?", (text, drift_id))
 
     # ----------------------------------------------------------------------------------- what explains
 
@@ -189,28 +294,52 @@ class Cases:
         if not found or sentence in json.loads(found[0][1]):
             return
         detail = {**json.loads(found[0][2] or "{}"), "swapped_with": printable(path)}
-        detail.pop("good_copy", None)
         reasons = [*json.loads(found[0][1]), sentence]
+        copy = detail.pop("good_copy", None)
+        if copy is not None:
+            # The copy that was named is this half of the swap.
+            reasons = [reason for reason in reasons if reason != drift.good_copy_sentence(copy)]
         self._batch.execute(
             "UPDATE drift SET reasons = ?, detail = ? WHERE drift_id = ?",
             (json.dumps(reasons), json.dumps(detail, sort_keys=True), found[0][0]),
         )
 
+    def _note_good_copy(
+        self, row: FileRow, baseline: int, reasons: list[str], detail: dict[str, Any]
+    ) -> None:
+        copy = self._good_copy(row, baseline)
+        if copy is not None:
+            detail["good_copy"] = printable(copy)
+            reasons.append(drift.good_copy_sentence(printable(copy)))
+
     def _good_copy(self, row: FileRow, baseline: int) -> bytes | None:
-        """The path of another living file with the baseline's pixels, when those are provable."""
+        """The path of another living file with the baseline's bytes, or else provably with its pixels."""
         select = (
             "SELECT r.path, d.path, f.name FROM {} JOIN dir AS d ON d.dir_id = f.dir_id"
-            " JOIN root AS r ON r.root_id = f.root_id WHERE f.presence = 1 AND r.state = 1 AND f.file_id <> ?"
+            " JOIN root AS r ON r.root_id = f.root_id"
+            " WHERE f.presence <> 3 AND f.presence = 1 AND f.outcome = 1 AND r.state = 1 AND f.file_id <> ?"
         )
+        # An old epoch's digest of a lossy codec is comparable to nothing (docs/pixel-checksum.md).
+        sound = f"({{0}}.fidelity = {_EXACT} OR ({{0}}.fidelity = {_DECODER} AND {{0}}.epoch_id = ?))"
+        epoch = self._facts.epoch_id
         rows = self._batch.rows(
             select.format("file AS f") + " AND f.content_id = ? LIMIT 1", (row.file_id, baseline)
         ) or self._batch.rows(
-            select.format("analysis AS a JOIN file AS f ON f.pixel_id = a.pixel_id")
-            + " AND a.content_id = ? AND a.fidelity <= ? LIMIT 1",
-            (row.file_id, baseline, FIDELITY.number[Fidelity.DECODER]),
+            select.format(
+                "analysis AS a JOIN file AS f ON f.pixel_id = a.pixel_id JOIN analysis AS n"
+                " ON n.content_id = f.content_id AND n.pixel_id = a.pixel_id"
+            )
+            + f" AND a.content_id = ? AND {sound.format('a')} AND {sound.format('n')} LIMIT 1",
+            (row.file_id, baseline, epoch, epoch),
         )
         return _path(rows[0]) if rows else None
 
 
+_EXACT: Final = FIDELITY.number[Fidelity.EXACT]
+_DECODER: Final = FIDELITY.number[Fidelity.DECODER]
+
+
 def _path(row: Any) -> bytes:
-    return b"/".join(part for part in (row[0].rstrip(b"/"), row[1], row[2]) if part or part is row[0])
+    """The absolute path from (root's path, folder, name)."""
+    below = row[1] + b"/" + row[2] if row[1] else row[2]
+    return bytes(row[0].rstrip(b"/") + b"/" + below)

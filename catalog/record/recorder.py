@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Engine
 
 from catalog import drift
-from catalog.record.batch import Batch, now_ms, signed
+from catalog.record.batch import Batch, now_ms
 from catalog.record.cases import Cases
 from catalog.record.facts import Facts, Known
-from catalog.record.rows import FileRow, Rows, split, text_of
-from catalog.store.codes import OUTCOME, PRESENCE
+from catalog.record.files import Files, storable
+from catalog.record.rows import FileRow, Rows
+from catalog.store.codes import OUTCOME
 from catalog.terms import (
     EventKind,
     Inspection,
+    Job,
     Kind,
     Manner,
     Outcome,
@@ -37,29 +40,43 @@ class Recorded(StrEnum):
     UNCHANGED = "unchanged"
 
 
+@dataclass(frozen=True, slots=True)
 class MountFacts:
     """What can be trusted of a root's stat fields; from the root's row."""
 
-    def __init__(self, inode_trusted: bool, ctime_trusted: bool, mtime_granularity_ns: int) -> None:
-        self.inode_trusted = inode_trusted
-        self.ctime_trusted = ctime_trusted
-        self.mtime_granularity_ns = mtime_granularity_ns
+    inode_trusted: bool
+    ctime_trusted: bool
+    mtime_granularity_ns: int
 
 
 class Recorder:
     """Records inspections, moves and absences of files. Used by one thread; holds one connection.
 
-    Nothing is durable before ``commit``; ``due`` says when it is time. After an error the open transaction
-    is rolled back by ``commit`` or must be by ``rollback``; the disk is the truth, and the next walk finds
-    what was lost.
+    Nothing is durable before ``commit``; ``due`` says when it is time. After an error call ``rollback``: the
+    disk is the truth, and the next walk finds what was lost. Every ``FileRow`` that is handed in may be old:
+    the record is asked again, so that neither an accept nor a move of the meantime is undone.
+
+    ``auto_accept``: kinds of drift whose ordinary cases become the new baseline by themselves; never damage
+    nor absence.
     """
 
-    def __init__(self, engine: Engine, database: str, toolchain: Toolchain) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        database: str,
+        toolchain: Toolchain,
+        *,
+        auto_accept: frozenset[Kind] = frozenset(),
+    ) -> None:
         self.batch = Batch(engine, database)
-        self.rows = Rows(self.batch)
-        self.cases = Cases(self.batch)
-        self.facts = Facts(self.batch, toolchain)
-        self._folders: dict[tuple[int, bytes], int] = {}
+        try:
+            self.rows = Rows(self.batch)
+            self.facts = Facts(self.batch, toolchain)
+            self.cases = Cases(self.batch, self.facts, auto_accept)
+        except BaseException:
+            self.batch.close()
+            raise
+        self._files = Files(self.batch)
         self._mounts: dict[int, MountFacts] = {}
 
     # ------------------------------------------------------------------------------------ transaction
@@ -74,7 +91,6 @@ class Recorder:
 
     def rollback(self) -> None:
         self.batch.rollback()
-        self._folders.clear()
 
     def close(self) -> None:
         """Commit what waits and close the connections."""
@@ -101,25 +117,6 @@ class Recorder:
         """The roots' trust flags may have changed."""
         self._mounts.clear()
 
-    # ---------------------------------------------------------------------------------------- folders
-
-    def folder(self, root_id: int, path: bytes) -> int:
-        """The id of a folder, which is made when it is new. Only inside a transaction."""
-        found = self._folders.get((root_id, path))
-        if found is not None:
-            return found
-        row = self.batch.lookup("SELECT dir_id FROM dir WHERE root_id = ? AND path = ?", (root_id, path))
-        if row is None:
-            found = self.batch.new_id("dir")
-            self.batch.add("dir", (found, root_id, path, text_of(path)))
-        else:
-            found = int(row[0])
-        if len(self._folders) > 20_000:
-            self.batch.flush()
-            self._folders.clear()
-        self._folders[root_id, path] = found
-        return found
-
     # ------------------------------------------------------------------------------------ inspections
 
     def record(self, inspection: Inspection, row: FileRow | None) -> Recorded:
@@ -128,103 +125,49 @@ class Recorder:
         Raises LookupError when the content must be decoded after all (see ``Facts.intern``).
         """
         self.batch.begin()
+        assert inspection.stat is not None
+        stat = storable(inspection.stat)
+        current = None if row is None else self._current(row, inspection.job)
         known = self.facts.intern(inspection)
-        self.batch.files += 1
-        if row is None:
-            self._added(inspection, known)
+        self.batch.count_file()
+        if known.renewed:
+            self._renewed(known, inspection.sha256)
+        if current is None:
+            self._added(inspection, stat, known)
             return Recorded.ADDED
-        if row.content_id == known.content_id:
-            return self._same_content(inspection, row, known)
-        return self._changed(inspection, row, known)
+        if current.content_id == known.content_id:
+            return self._same_content(inspection, stat, current, known)
+        return self._changed(inspection, stat, current, known)
 
-    def _revision(self, inspection: Inspection, file_id: int, previous: int | None, known: Known) -> int:
-        stat, job = inspection.stat, inspection.job
-        assert stat is not None
-        folder, name = split(job.path)
-        rev_id = self.batch.new_id("revision")
-        self.batch.add(
-            "revision",
-            (
-                rev_id,
-                file_id,
-                previous,
-                known.content_id,
-                self.folder(job.root_id, folder),
-                name,
-                text_of(name),
-                stat.size,
-                stat.mtime_ns,
-                stat.ctime_ns,
-                signed(stat.inode),
-                signed(stat.dev),
-                stat.nlink,
-                stat.allocated,
-                inspection.started_ms or now_ms(),
-                self.batch.run_id,
-            ),
-        )
-        return rev_id
+    def _current(self, row: FileRow, job: Job) -> FileRow | None:
+        """The file as it is recorded now; whoever is recorded at the path when it is no longer there."""
+        found = self.rows.find(row.file_id)
+        if found is not None and (found.root_id, found.path) == (job.root_id, job.path):
+            return found
+        return self.rows.at(job.root_id, job.path)
 
-    def _added(self, inspection: Inspection, known: Known) -> int:
-        stat, job, moment = inspection.stat, inspection.job, now_ms()
-        assert stat is not None
-        folder, name = split(job.path)
-        dir_id = self.folder(job.root_id, folder)
-        file_id = self.batch.new_id("file")
-        rev_id = self._revision(inspection, file_id, None, known)
-        self.batch.add(
-            "file",
-            (
-                file_id,
-                job.root_id,
-                dir_id,
-                name,
-                text_of(name),
-                PRESENCE.number[Presence.PRESENT],
-                OUTCOME.number[known.outcome],
-                known.reason,
-                stat.size,
-                stat.mtime_ns,
-                stat.ctime_ns,
-                signed(stat.inode),
-                stat.nlink,
-                stat.allocated,
-                known.content_id,
-                known.pixel_id,
-                known.view_id,
-                rev_id,
-                rev_id,
-                moment,
-                moment,
-                moment,
-            ),
-        )
+    def _added(self, inspection: Inspection, stat: Stat, known: Known) -> None:
+        moment = now_ms()
+        file_id, rev_id = self._files.add(inspection, stat, known, moment)
         self.batch.event(
             EventKind.ADDED,
             at_ms=moment,
-            root_id=job.root_id,
+            root_id=inspection.job.root_id,
             file_id=file_id,
             to_rev=rev_id,
             sha256=inspection.sha256,
         )
-        return file_id
 
-    def _same_content(self, inspection: Inspection, row: FileRow, known: Known) -> Recorded:
+    def _same_content(self, inspection: Inspection, stat: Stat, row: FileRow, known: Known) -> Recorded:
         """The bytes are what they were: refresh the stat, note that they were verified."""
-        stat = inspection.stat
-        assert stat is not None
+        moment = now_ms()
         back = row.presence is Presence.MISSING
         readable = row.outcome is Outcome.UNREADABLE
-        moved = _moved_fields(row, stat)
-        self._set_state(row, stat, known, changed=False)
-        moment = now_ms()
-        self.batch.execute(
-            "INSERT INTO file_check (file_id, verified_ms, run_id) VALUES (?, ?, ?) ON CONFLICT (file_id)"
-            " DO UPDATE SET verified_ms = excluded.verified_ms, run_id = excluded.run_id",
-            (row.file_id, inspection.started_ms or moment, self.batch.run_id),
-        )
-        kind = EventKind.REAPPEARED if back else EventKind.READABLE if readable else EventKind.TOUCHED
+        moved = self._moved_fields(row, stat)
+        self._files.set_state(row, stat, known, moment, None)
+        self._files.verified(row.file_id, inspection.started_ms or moment)
         if back or readable or moved:
+            kind = EventKind.REAPPEARED if back else EventKind.READABLE if readable else EventKind.TOUCHED
             self.batch.event(
                 kind,
                 at_ms=moment,
@@ -234,17 +177,28 @@ class Recorder:
                 sha256=inspection.sha256,
                 detail={"moved": moved} if moved else None,
             )
-        if back or readable:
-            self.cases.reopen_after_absence(row)
+        if back or row.outcome in (Outcome.UNREADABLE, Outcome.PENDING):
+            self.cases.read_again(row)
         return Recorded.REAPPEARED if back else Recorded.TOUCHED if moved else Recorded.UNCHANGED
 
-    def _changed(self, inspection: Inspection, row: FileRow, known: Known) -> Recorded:
+    def _moved_fields(self, row: FileRow, stat: Stat) -> list[str]:
+        """Which stat fields say that somebody touched the file, as far as its mount keeps them."""
+        trust = self.trust(row.root_id)
+        granule = max(1, trust.mtime_granularity_ns)
+        pairs = {
+            "size": row.size != stat.size,
+            "mtime": row.mtime_ns // granule != stat.mtime_ns // granule,
+            "ctime": trust.ctime_trusted and row.ctime_ns != stat.ctime_ns,
+            "inode": trust.inode_trusted and row.inode != stat.inode,
+        }
+        return [name for name, moved in pairs.items() if moved]
+
+    def _changed(self, inspection: Inspection, stat: Stat, row: FileRow, known: Known) -> Recorded:
         """Another content: a new revision, judged against the baseline."""
-        stat, moment = inspection.stat, now_ms()
-        assert stat is not None
-        back = row.presence is Presence.MISSING
+        moment = now_ms()
+        first, back = row.rev_id is None, row.presence is Presence.MISSING
         manner = Manner.ORDINARY
-        if row.rev_id is not None and not back:
+        if not first and not back:
             trust = self.trust(row.root_id)
             manner = drift.manner(
                 row.stat,
@@ -252,62 +206,53 @@ class Recorder:
                 ctime_trusted=trust.ctime_trusted,
                 mtime_granularity_ns=trust.mtime_granularity_ns,
             )
-        rev_id = self._revision(inspection, row.file_id, row.rev_id, known)
-        self.batch.flush()
-        self._set_state(row, stat, known, changed=True)
-        first = row.rev_id is None
-        self.batch.execute(
-            "UPDATE file SET rev_id = ?, baseline_rev_id = coalesce(baseline_rev_id, ?) WHERE file_id = ?",
-            (rev_id, rev_id, row.file_id),
-        )
-        kind = EventKind.ADDED if first else EventKind.REAPPEARED if back else EventKind.CHANGED
-        verdict = None if first else self.cases.content_changed(row, known.content_id, rev_id, manner)
-        detail: dict[str, Any] | None = None
-        if verdict is not None and verdict.kind is not None:
-            detail = {
-                "kind": verdict.kind.value,
-                "manner": manner.value,
-                "reason": "; ".join(verdict.reasons),
-            }
+        rev_id = self._files.add_revision(inspection, stat, row.file_id, row.rev_id, known.content_id)
+        self._files.set_state(row, stat, known, moment, rev_id)
+        self.batch.execute("DELETE FROM file_check WHERE file_id = ?", (row.file_id,))
+        judgement = None if first else self.cases.judge(row, known.content_id, rev_id, manner)
         self.batch.event(
-            kind,
+            EventKind.ADDED if first else EventKind.REAPPEARED if back else EventKind.CHANGED,
             at_ms=moment,
             root_id=row.root_id,
             file_id=row.file_id,
             from_rev=row.rev_id,
             to_rev=rev_id,
             sha256=inspection.sha256,
-            detail=detail,
+            detail=judgement.told() if judgement is not None else None,
         )
+        if not first:
+            self.cases.settle(row, judgement, rev_id)
         return Recorded.ADDED if first else Recorded.CHANGED
 
-    def _set_state(self, row: FileRow, stat: Stat, known: Known, *, changed: bool) -> None:
-        moment = now_ms()
-        state_moved = row.presence is not Presence.PRESENT or row.outcome is not known.outcome
-        self.batch.execute(
-            "UPDATE file SET presence = 1, outcome = ?, reason = ?, size = ?, mtime_ns = ?, ctime_ns = ?,"
-            " inode = ?, nlink = ?, allocated = ?, content_id = ?, pixel_id = ?, view_id = ?,"
-            " changed_ms = CASE WHEN ? THEN ? ELSE changed_ms END,"
-            " state_since_ms = CASE WHEN ? THEN ? ELSE state_since_ms END WHERE file_id = ?",
-            (
-                OUTCOME.number[known.outcome],
-                known.reason,
-                stat.size,
-                stat.mtime_ns,
-                stat.ctime_ns,
-                signed(stat.inode),
-                stat.nlink,
-                stat.allocated,
-                known.content_id,
-                known.pixel_id,
-                known.view_id,
-                changed,
-                moment,
-                state_moved,
-                moment,
-                row.file_id,
-            ),
+    def _renewed(self, known: Known, sha256: bytes | None) -> None:
+        """A content was analysed anew: every living file that holds it refers to what is known now."""
+        told: tuple[Any, ...] = (known.pixel_id, known.view_id, OUTCOME.number[known.outcome])
+        living = "WHERE content_id = ? AND presence <> 3 AND outcome <> 4"
+        differing = self.batch.rows(
+            f"SELECT file_id, root_id, rev_id FROM file {living} AND (pixel_id IS NOT ? OR view_id IS NOT ?"
+            " OR (outcome IN (1, 3) AND outcome <> ?))",
+            (known.content_id, *told),
         )
+        if differing:
+            # One that cannot be read or rests not stays so; its content is known better all the same.
+            self.batch.execute(
+                "UPDATE file SET pixel_id = ?, view_id = ?,"
+                " reason = CASE WHEN outcome IN (1, 3) THEN ? ELSE reason END,"
+                " outcome = CASE WHEN outcome IN (1, 3) THEN ? ELSE outcome END " + living,
+                (*told[:2], known.reason, told[2], known.content_id),
+            )
+        moment = now_ms()
+        for file_id, root_id, rev_id in differing:
+            self.batch.event(
+                EventKind.DECODER,
+                at_ms=moment,
+                root_id=root_id,
+                file_id=file_id,
+                to_rev=rev_id,
+                sha256=sha256,
+                detail={"outcome": known.outcome.value},
+            )
+        self.cases.analysed_anew(known.content_id)
 
     def failed(self, root_id: int, path: bytes, row: FileRow | None, outcome: Outcome, reason: str) -> None:
         """The file is there, but cannot be read (``unreadable``) or does not come to rest (``pending``).
@@ -315,45 +260,35 @@ class Recorder:
         A file that was read before keeps its last content; what is known is not lost with one bad read.
         """
         self.batch.begin()
+        self.batch.count_file()
         moment = now_ms()
-        if row is None:
-            row = self._placeholder(root_id, path, outcome, reason)
-        elif row.outcome is outcome and row.presence is Presence.PRESENT:
-            self.batch.execute("UPDATE file SET reason = ? WHERE file_id = ?", (reason, row.file_id))
-            return
+        current = None if row is None else self.rows.find(row.file_id)
+        if current is None or (current.root_id, current.path) != (root_id, path):
+            current = self.rows.at(root_id, path)
+        if current is None:
+            file_id = self._files.add_unread(root_id, path, outcome, reason, moment)
         else:
+            file_id = current.file_id
+            settled = current.presence is Presence.PRESENT and current.outcome is outcome
             self.batch.execute(
-                "UPDATE file SET presence = 1, outcome = ?, reason = ?, state_since_ms = ? WHERE file_id = ?",
-                (OUTCOME.number[outcome], reason, moment, row.file_id),
+                "UPDATE file SET presence = 1, outcome = ?, reason = ?,"
+                " state_since_ms = coalesce(?, state_since_ms) WHERE file_id = ?",
+                (OUTCOME.number[outcome], reason, None if settled else moment, file_id),
             )
-        if outcome is Outcome.UNREADABLE:
+        detail = {"reason": reason}
+        back = current is not None and current.presence is Presence.MISSING
+        if back:
             self.batch.event(
-                EventKind.UNREADABLE,
-                at_ms=moment,
-                root_id=root_id,
-                file_id=row.file_id,
-                detail={"reason": reason},
+                EventKind.REAPPEARED, at_ms=moment, root_id=root_id, file_id=file_id, detail=detail
             )
-            self.cases.gone(row, Kind.UNREADABLE, reason)
-
-    def _placeholder(self, root_id: int, path: bytes, outcome: Outcome, reason: str) -> FileRow:
-        """A row for a file of which nothing is known but that it is there."""
-        moment = now_ms()
-        folder, name = split(path)
-        file_id = self.batch.new_id("file")
-        fields = (PRESENCE.number[Presence.PRESENT], OUTCOME.number[outcome], reason)
-        self.batch.add(
-            "file",
-            (
-                *(file_id, root_id, self.folder(root_id, folder), name, text_of(name)),
-                *fields,
-                *(0, 0, 0, 0, 1, 0),
-                *(None,) * 5,
-                *(moment,) * 3,
-            ),
-        )
-        self.batch.flush()
-        return self.rows.by_id(file_id)
+        if outcome is not Outcome.UNREADABLE:
+            return
+        if current is None or back or current.outcome is not outcome:
+            self.batch.event(
+                EventKind.UNREADABLE, at_ms=moment, root_id=root_id, file_id=file_id, detail=detail
+            )
+            if current is not None:
+                self.cases.gone(current, Kind.UNREADABLE, reason)
 
     # -------------------------------------------------------------------------------------- placement
 
@@ -364,35 +299,33 @@ class Recorder:
         (``displace``). Returns the row under its new path.
         """
         self.batch.begin()
-        folder, name = split(path)
-        self.batch.execute(
-            "UPDATE file SET root_id = ?, dir_id = ?, name = ?, name_text = ? WHERE file_id = ?",
-            (root_id, self.folder(root_id, folder), name, text_of(name), row.file_id),
-        )
+        self._files.place(row.file_id, root_id, path)
+        moved = self.rows.by_id(row.file_id)
         self.batch.event(
             EventKind.MOVED,
             at_ms=now_ms(),
             root_id=root_id,
             file_id=row.file_id,
-            to_rev=row.rev_id,
+            to_rev=moved.rev_id,
             detail={**path_fields(row.absolute, "from"), **path_fields(path, "to")},
         )
-        self.batch.execute("UPDATE drift SET root_id = ? WHERE file_id = ?", (root_id, row.file_id))
-        self.batch.flush()
-        return self.rows.by_id(row.file_id)
+        return moved
 
     def displace(self, row: FileRow) -> None:
-        """Free a path that is about to be taken by a file that moves there, while this one moves away, too."""
+        """Free a path that is about to be taken by a file that moves there, while this one moves away, too.
+
+        Only inside the transaction in which this one's own ``move`` follows.
+        """
         # No real name holds a NUL: the place is unique, and never seen outside this transaction.
         aside = b"\0" + str(row.file_id).encode("ascii")
         self.batch.execute("UPDATE file SET name = ? WHERE file_id = ?", (aside, row.file_id))
 
     def suspect(self, row: FileRow) -> None:
         """Not seen; the absence is not proven yet."""
-        if row.presence is Presence.PRESENT:
-            self.batch.execute(
-                "UPDATE file SET presence = 2, state_since_ms = ? WHERE file_id = ?", (now_ms(), row.file_id)
-            )
+        self.batch.execute(
+            "UPDATE file SET presence = 2, state_since_ms = ? WHERE file_id = ? AND presence = 1",
+            (now_ms(), row.file_id),
+        )
 
     def still_there(self, row: FileRow) -> None:
         """A suspect was seen again, untouched."""
@@ -401,8 +334,18 @@ class Recorder:
             (now_ms(), row.file_id),
         )
 
-    def missing(self, row: FileRow, reason: str) -> None:
-        """The absence is proven: a tombstone, an event, and a case."""
+    def missing(self, row: FileRow, reason: str) -> bool:
+        """The absence is proven: a tombstone, an event, and a case.
+
+        False, and nothing is recorded, when the file has moved since or is missing already: then the proof
+        speaks of a path that is not its own any more.
+        """
+        self.batch.begin()
+        current = self.rows.find(row.file_id)
+        if current is None or current.presence is Presence.MISSING:
+            return False
+        if (current.root_id, current.path) != (row.root_id, row.path):
+            return False
         moment = now_ms()
         self.batch.execute(
             "UPDATE file SET presence = 3, reason = ?, state_since_ms = ? WHERE file_id = ?",
@@ -413,17 +356,8 @@ class Recorder:
             at_ms=moment,
             root_id=row.root_id,
             file_id=row.file_id,
-            from_rev=row.rev_id,
+            from_rev=current.rev_id,
             detail={"reason": reason, **path_fields(row.path)},
         )
-        self.cases.gone(row, Kind.MISSING, reason)
-
-
-def _moved_fields(row: FileRow, stat: Stat) -> list[str]:
-    pairs = {
-        "size": (row.size, stat.size),
-        "mtime": (row.mtime_ns, stat.mtime_ns),
-        "ctime": (row.ctime_ns, stat.ctime_ns),
-        "inode": (row.inode, signed(stat.inode)),
-    }
-    return [name for name, (old, new) in pairs.items() if old != new]
+        self.cases.gone(current, Kind.MISSING, reason)
+        return True

@@ -85,6 +85,8 @@ class Roots:
 
     def by_id(self, root_id: int) -> Root:
         rows = self._batch.question(f"SELECT {_COLUMNS} FROM root WHERE root_id = ?", (root_id,))
+        if not rows:
+            raise NotFound(f"no share {root_id} is recorded")
         return self._root(rows[0])
 
     def named(self, name: str) -> Root:
@@ -103,17 +105,13 @@ class Roots:
         return None
 
     def add(self, path: bytes, name: str | None = None, actor: str | None = None) -> Root:
-        """Register a share. Raises UsageError for a root around another one, or a name that is taken."""
-        for root in self.all():
-            if root.path.startswith(path.rstrip(b"/") + b"/"):
-                raise UsageError(
-                    f"{printable(path)} contains the share {root.name} ({printable(root.path)})",
-                    hint="scan the folders beside it, or remove that share first: catalog root remove "
-                    + root.name,
-                )
-            if name is not None and root.name == name:
-                raise UsageError(f"a share named {name} exists already", hint="choose another --name")
-        self._batch.begin()
+        """Register a share. Raises UsageError for a root in or around another one, or a name that is taken."""
+        self._batch.begin()  # first: nobody else adds a share between the look and the row
+        try:
+            self._refuse_overlap(path, name)
+        except UsageError:
+            self._batch.rollback()
+            raise
         moment = now_ms()
         chosen = name or self._free_name(path)
         self._batch.execute(
@@ -130,6 +128,23 @@ class Roots:
         )
         self._batch.commit()
         return self.by_id(root_id)
+
+    def _refuse_overlap(self, path: bytes, name: str | None) -> None:
+        around = self.holding(path)
+        if around is not None:
+            raise UsageError(
+                f"{printable(path)} is in the share {around.name} ({printable(around.path)})",
+                hint=f"scan it as a part of that share: catalog scan {printable(path)}",
+            )
+        for root in self.all():
+            if root.path.startswith(path.rstrip(b"/") + b"/"):
+                raise UsageError(
+                    f"{printable(path)} contains the share {root.name} ({printable(root.path)})",
+                    hint="scan the folders beside it, or remove that share first: catalog root remove "
+                    + root.name,
+                )
+            if name is not None and root.name == name:
+                raise UsageError(f"a share named {name} exists already", hint="choose another --name")
 
     def _free_name(self, path: bytes) -> str:
         base = printable(path.rstrip(b"/").rpartition(b"/")[2]) or "root"

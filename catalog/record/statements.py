@@ -13,15 +13,18 @@ from sqlalchemy.dialects.sqlite import dialect
 from catalog.store import schema
 
 
-def insert_text(table: Table, *columns: str, ignore: bool = False) -> str:
-    """``INSERT INTO table (columns) VALUES (?, …)`` for ``exec_driver_sql(text, [tuple, …])``."""
+def insert_text(table: Table, *columns: str, otherwise: str = "") -> str:
+    """``INSERT INTO table (columns) VALUES (?, …)`` for ``executemany(text, [tuple, …])``.
+
+    ``otherwise``: what SQLite does on a conflict (``IGNORE``, ``ROLLBACK``) instead of undoing the statement.
+    """
     values = dict.fromkeys(columns)
     compiled = str(
         insert(table)
         .values({table.c[name]: value for name, value in values.items()})
         .compile(dialect=dialect(paramstyle="qmark"), compile_kwargs={"literal_binds": False})
     )
-    return compiled.replace("INSERT INTO", "INSERT OR IGNORE INTO", 1) if ignore else compiled
+    return compiled.replace("INSERT INTO", f"INSERT OR {otherwise} INTO", 1) if otherwise else compiled
 
 
 CONTENT: Final = ("content_id", "sha256", "md5", "size")
@@ -144,12 +147,14 @@ ORDER: Final[dict[str, str]] = {
     "page": insert_text(schema.page, *PAGE),
     "tagval": insert_text(schema.tagval, *TAGVAL),
     "tagset": insert_text(schema.tagset, "tagset_id", "digest"),
-    "tagset_member": insert_text(schema.tagset_member, "tagset_id", "tagval_id", ignore=True),
+    "tagset_member": insert_text(schema.tagset_member, "tagset_id", "tagval_id", otherwise="IGNORE"),
     "ifd": insert_text(
         schema.ifd, "content_id", "ifd_no", "kind", "parent_no", "tagset_id", "width", "height", "layout"
     ),
-    "ifd_tag": insert_text(schema.ifd_tag, "content_id", "ifd_no", "tagval_id", ignore=True),
+    "ifd_tag": insert_text(schema.ifd_tag, "content_id", "ifd_no", "tagval_id", otherwise="IGNORE"),
     "revision": insert_text(schema.revision, *REVISION),
-    "file": insert_text(schema.file, *FILE),
+    # ROLLBACK: a batch that fails is rolled back anyway; knowing that, SQLite need not remember the pages of
+    # each statement, which for one with triggers costs as much as the statement itself.
+    "file": insert_text(schema.file, *FILE, otherwise="ROLLBACK"),
     "event": insert_text(schema.event, *EVENT),
 }

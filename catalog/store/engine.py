@@ -6,14 +6,15 @@ snapshot beside another writer, whatever the timeout (measured: 445 of 1,236).
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import NullPool, StaticPool
 
@@ -26,7 +27,9 @@ _MINIMUM_SQLITE: Final = (3, 37, 0)  # STRICT tables
 
 _WRITER_PRAGMAS: Final = (
     "journal_mode=WAL",
-    "synchronous=NORMAL",
+    # FULL: an event whose seal was shown to somebody must survive a power cut. A batch syncs once, which
+    # costs nothing beside its rows; Batch.begin(durable=False) is for what a reconcile finds again.
+    "synchronous=FULL",
     "foreign_keys=ON",
     "cache_size=-16384",
     "temp_store=FILE",
@@ -36,7 +39,8 @@ _WRITER_PRAGMAS: Final = (
     "wal_autocheckpoint=8000",
     "trusted_schema=OFF",
 )
-_READER_PRAGMAS: Final = ("query_only=ON", "trusted_schema=OFF", "cache_size=-16384")
+# The first one reads the file: what cannot be read is found out before anybody relies on the connection.
+_READER_PRAGMAS: Final = ("schema_version", "query_only=ON", "trusted_schema=OFF", "cache_size=-16384")
 
 
 def shown(database: str) -> str:
@@ -44,36 +48,78 @@ def shown(database: str) -> str:
     return printable(os.fsencode(database))
 
 
-def translate(error: BaseException, database: str) -> CatalogError | None:  # noqa: PLR0911 - one case a line
+def translate(error: BaseException, database: str) -> CatalogError | None:
     """The world's errors of SQLite as ours; None for a programming error, which must crash loudly."""
     if not isinstance(error, sqlite3.Error):
         return None
-    words = str(error).lower()
-    where = shown(database)
-    if "disk is full" in words or "disk i/o error" in words:
-        return DatabaseFull(
-            f"no room to write the catalogue: {where} ({error})",
-            hint="free some space and run the same command again: nothing was lost",
-        )
-    if "readonly" in words or "read-only" in words:
-        return NotPermitted(
-            f"this user may not change the catalogue: {where}", hint=f"{_who_may(database)} may"
-        )
-    if "unable to open" in words or "authorization" in words:
-        return NotPermitted(
-            f"cannot open the catalogue: {where}", hint="check the permissions of the file and of its folder"
-        )
-    if "malformed" in words or "not a database" in words or "file is encrypted" in words:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # raised by Python's module itself: a misuse, never the world
+        return None
+    name = str(getattr(error, "sqlite_errorname", ""))
+    translation = _TRANSLATIONS.get(code & 0xFF)
+    return translation(database, f"{error}, {name}") if translation is not None else None
+
+
+def _full(database: str, words: str) -> CatalogError:
+    return DatabaseFull(
+        f"no room to write the catalogue: {shown(database)} ({words})",
+        hint="free some space and run the same command again: nothing was lost",
+    )
+
+
+def _io_failed(database: str, words: str) -> CatalogError:
+    # A quota, and a -shm file that cannot grow, come as I/O errors, too; only reading tells of a bad disk.
+    if any(part in words for part in ("IOERR_READ", "IOERR_SHORT_READ", "IOERR_CORRUPTFS")):
         return Damaged(
-            f"the catalogue is damaged: {where} ({error})",
-            hint="keep the file, restore the last backup or the copy '.pre-…' beside it, then scan again",
+            f"the catalogue cannot be read from its disk: {shown(database)} ({words})",
+            hint="look for disk errors (dmesg), then restore the last backup",
         )
-    if "locked" in words or "busy" in words:
-        return Locked(
-            f"the catalogue is in use and did not become free within {WRITE_TIMEOUT_SECONDS:.0f} s: {where}",
-            hint="try again",
-        )
-    return None
+    return DatabaseFull(
+        f"the catalogue cannot be written: {shown(database)} ({words})",
+        hint="check the disk, its free space and quota, then run the same command again: nothing was lost",
+    )
+
+
+def read_only(database: str, _: str = "") -> NotPermitted:
+    """The error for somebody who may not write to this catalogue; says who may."""
+    return NotPermitted(
+        f"this user may not change the catalogue: {shown(database)}", hint=f"{_who_may(database)} may"
+    )
+
+
+def _cannot_open(database: str, _: str) -> CatalogError:
+    return NotPermitted(
+        f"cannot open the catalogue: {shown(database)}",
+        hint="check the permissions of the file and of its folder",
+    )
+
+
+def _broken(database: str, words: str) -> CatalogError:
+    return Damaged(
+        f"the catalogue is damaged: {shown(database)} ({words})",
+        hint="keep the file, restore the last backup or the copy '.pre-…' beside it, then scan again",
+    )
+
+
+def _busy(database: str, _: str) -> CatalogError:
+    return Locked(
+        f"the catalogue is in use and did not become free in time: {shown(database)}", hint="try again"
+    )
+
+
+_TRANSLATIONS: Final[dict[int, Callable[[str, str], CatalogError]]] = {
+    sqlite3.SQLITE_FULL: _full,
+    sqlite3.SQLITE_IOERR: _io_failed,
+    sqlite3.SQLITE_READONLY: read_only,
+    sqlite3.SQLITE_CANTOPEN: _cannot_open,
+    sqlite3.SQLITE_PERM: _cannot_open,
+    sqlite3.SQLITE_AUTH: _cannot_open,
+    sqlite3.SQLITE_CORRUPT: _broken,
+    sqlite3.SQLITE_NOTADB: _broken,
+    sqlite3.SQLITE_BUSY: _busy,
+    sqlite3.SQLITE_LOCKED: _busy,
+}
+"""By SQLite's primary result code (the low byte of the extended one)."""
 
 
 def _who_may(database: str) -> str:
@@ -108,9 +154,22 @@ def translated(database: str) -> Iterator[None]:
         raise ours from error
 
 
-def _connect(database: str, mode: str, timeout: float) -> sqlite3.Connection:
+def connect_file(database: str, mode: str, timeout: float, pragmas: Iterable[str] = ()) -> sqlite3.Connection:
+    """A DBAPI connection that leaves transactions to its user. ``mode``: ``mode=rw``, ``mode=ro``, ``immutable=1``.
+
+    Raises sqlite3.Error; then no connection is left open.
+    """
     uri = f"file:{quote(os.fsencode(os.path.abspath(database)))}?{mode}"
-    return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _engine(connect: Any, database: str, *, write: bool) -> Engine:
@@ -145,14 +204,11 @@ def writing_engine(database: str) -> Engine:
 
     One connection, to be used by one thread at a time. Raises CatalogError from any statement.
     """
-
-    def connect() -> sqlite3.Connection:
-        connection = _connect(database, "mode=rw", WRITE_TIMEOUT_SECONDS)
-        for pragma in _WRITER_PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    return _engine(connect, database, write=True)
+    return _engine(
+        lambda: connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _WRITER_PRAGMAS),
+        database,
+        write=True,
+    )
 
 
 def open_reader(database: str) -> sqlite3.Connection:
@@ -160,29 +216,33 @@ def open_reader(database: str) -> sqlite3.Connection:
 
     ``immutable`` is the last resort for a folder where SQLite cannot make its ``-shm`` file, and only
     without a ``-wal``: with one, it would silently ignore the newest commits.
+    Raises NoCatalogue, NotPermitted, Damaged.
     """
-    if not os.path.exists(database):
-        raise NoCatalogue(f"no catalogue yet: {shown(database)}", hint="make one with: catalog scan FOLDER")
+    try:
+        os.stat(database)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise NoCatalogue(
+                f"no catalogue yet: {shown(database)}", hint="make one with: catalog scan FOLDER"
+            ) from error
+        raise _cannot_open(database, "") from error
     with translated(database):
         try:
-            connection = _connect(database, "mode=ro", READ_TIMEOUT_SECONDS)
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError:
-            wal = f"{database}-wal"
-            if not os.access(database, os.R_OK) or (os.path.exists(wal) and os.path.getsize(wal)):
+            return connect_file(database, "mode=ro", READ_TIMEOUT_SECONDS, _READER_PRAGMAS)
+        except sqlite3.OperationalError as error:
+            unopened = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+            if not unopened or not os.access(database, os.R_OK) or _holds_commits(f"{database}-wal"):
                 raise
-            connection = _connect(database, "immutable=1", READ_TIMEOUT_SECONDS)
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        for pragma in _READER_PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-    return connection
+        return connect_file(database, "immutable=1", READ_TIMEOUT_SECONDS, _READER_PRAGMAS)
+
+
+def _holds_commits(wal: str) -> bool:
+    try:
+        return os.path.getsize(wal) > 0
+    except FileNotFoundError:
+        return False
 
 
 def reading_engine(database: str) -> Engine:
     """An engine for questions: read-only, never waits for a writer, never blocks one."""
     return _engine(lambda: open_reader(database), database, write=False)
-
-
-def set_durable(connection: Connection, durable: bool) -> None:
-    """``synchronous=FULL`` for what cannot be found again by a reconcile (accepts, seals); outside transactions."""
-    connection.execute(text(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}"))

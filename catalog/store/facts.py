@@ -16,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, select, union_all
 
 from catalog.store.codes import FIDELITY, IFD_KIND, PAGE_ROLE
+from catalog.store.positional import unpack
 from catalog.store.schema import (
     analysis,
     epoch,
@@ -146,20 +147,7 @@ def tag_of(columns: Sequence[Any]) -> Tag:
 
 def positional_tags(blob: bytes | None) -> list[Tag]:
     """The tags that say where bytes lie in the file (``ifd.layout``), and the stored width and height."""
-    if blob is None:
-        return []
-    return [
-        Tag(
-            code,
-            name,
-            type_code,
-            count,
-            bytes.fromhex(raw),
-            bytes.fromhex(sha256) if sha256 else None,
-            broken,
-        )
-        for code, name, type_code, count, raw, sha256, broken in json.loads(zlib.decompress(blob))
-    ]
+    return [] if blob is None else unpack(blob)
 
 
 def shown_value(tag: Tag) -> tuple[str, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from types import TracebackType
 
 from catalog.errors import Locked, NotPermitted
@@ -13,12 +14,14 @@ from catalog.store.engine import shown
 class CataloguingLock:
     """Held by ``watch`` and ``scan`` while they record. A context manager; may be released twice.
 
-    The lock file holds ``<pid> <command>`` of the holder for people to read; only the flock counts.
+    The lock file lies beside the real database, whatever link led there, and holds ``<pid> <command>`` of
+    the holder for people to read; only the flock counts. Nobody ever removes the file: a second one of the
+    same name would be a second lock.
     """
 
     def __init__(self, database: str, command: str) -> None:
         self._database = database
-        self._path = f"{database}.lock"
+        self._path = f"{os.path.realpath(database)}.lock"
         self._command = command
         self._descriptor: int | None = None
 
@@ -33,7 +36,7 @@ class CataloguingLock:
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").split("\n")[0].strip()
             os.close(descriptor)
             pid, _, command = holder.partition(" ")
@@ -42,9 +45,16 @@ class CataloguingLock:
                 + (f" (catalog {command})" if command else ""),
                 hint="ask it with: catalog status",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {self._command}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise NotPermitted(
+                f"this file system has no locks: {shown(self._path)} ({error.strerror})",
+                hint="put the catalogue on a local disk with --database",
+            ) from error
         self._descriptor = descriptor
+        with suppress(OSError):  # a full disk takes the words away, not the lock
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {self._command}\n".encode(), 0)
 
     def release(self) -> None:
         if self._descriptor is not None:

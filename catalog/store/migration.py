@@ -8,22 +8,33 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from catalog.errors import CatalogError, Damaged, DatabaseFull, NotPermitted, SchemaMismatch
-from catalog.store.engine import _connect as connect_file
-from catalog.store.engine import check_sqlite, shown, translated, writing_engine
+from catalog.store.engine import (
+    WRITE_TIMEOUT_SECONDS,
+    check_sqlite,
+    connect_file,
+    read_only,
+    shown,
+    translated,
+)
 from catalog.store.lock import CataloguingLock
 from catalog.store.schema import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# WAL before the first table: the mode cannot change inside the transaction. Foreign keys are off, because
+# rebuilding a table drops it for a moment; they are checked before the commit.
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=FILE")
 
 
 def migrations_folder() -> Path:
@@ -76,30 +87,17 @@ def prepare(database: str, *, announce: Callable[[str], None] = lambda _: None) 
     """Create the catalogue, or migrate an older one after copying it. Returns whether anything was done.
 
     Every command that writes calls this first. Raises SchemaMismatch for a newer schema, Locked while a
-    cataloguing process runs on an older one, NotPermitted, Damaged, DatabaseFull.
+    cataloguing process runs on an older one, NotPermitted (also when this user may only read), Damaged,
+    DatabaseFull.
     """
     check_sqlite()
-    folder = os.path.dirname(os.path.abspath(database))
-    try:
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        if not os.path.exists(database):
-            os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    except OSError as error:
-        raise NotPermitted(
-            f"cannot create the catalogue: {shown(database)} ({error.strerror})",
-            hint="choose another place with --database",
-        ) from error
-    with translated(database):
-        connection = connect_file(database, "mode=rw", 30.0)
-        try:
-            number = schema_number(connection, database)
-        finally:
-            connection.close()
-    if number == SCHEMA_NUMBER:
+    _make_file(database)
+    if _number_of(database) == SCHEMA_NUMBER:
         return False
-    if number > SCHEMA_NUMBER:
-        raise _too_new(database, number)
     with CataloguingLock(database, "upgrade"):
+        number = _number_of(database)  # again: whoever held the lock before may have done the work
+        if number == SCHEMA_NUMBER:
+            return False
         if number:
             announce(f"upgrading the catalogue from schema {number} to {SCHEMA_NUMBER}: {shown(database)}")
             _copy_before(database, number)
@@ -107,72 +105,133 @@ def prepare(database: str, *, announce: Callable[[str], None] = lambda _: None) 
     return True
 
 
+def _make_file(database: str) -> None:
+    """An empty file where there is none; raises NotPermitted unless it and its folder can be written.
+
+    An existing file is never opened here: closing it would drop the locks that SQLite holds in this process.
+    """
+    folder = os.path.dirname(os.path.realpath(database))
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        if not os.path.lexists(database):
+            os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    except FileExistsError:
+        pass  # another process has just made it
+    except OSError as error:
+        raise NotPermitted(
+            f"cannot create the catalogue: {shown(database)} ({error.strerror})",
+            hint="choose another place with --database",
+        ) from error
+    if not os.path.isfile(database):
+        raise NotPermitted(
+            f"the catalogue must be a file: {shown(database)}", hint="choose another place with --database"
+        )
+    if not os.access(database, os.R_OK | os.W_OK, effective_ids=True):
+        raise read_only(database)
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        raise NotPermitted(
+            f"cannot write beside the catalogue: {shown(folder)}",
+            hint="SQLite keeps its log there; run it as the user who owns the catalogue",
+        )
+
+
+def _number_of(database: str) -> int:
+    """The file's schema, which is not newer than ours."""
+    with _raw(database) as connection:
+        number = schema_number(connection, database)
+    if number > SCHEMA_NUMBER:
+        raise _too_new(database, number)
+    return number
+
+
+@contextmanager
+def _raw(database: str, pragmas: Iterable[str] = ()) -> Iterator[sqlite3.Connection]:
+    with translated(database):
+        connection = connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, pragmas)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
 def _copy_before(database: str, number: int) -> None:
     """Keep the old catalogue beside the new one; also proves that it can be read to the end."""
-    size = os.path.getsize(database)
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(database))).free
+    place = os.path.realpath(database)
+    wal = f"{place}-wal"
+    size = os.path.getsize(place) + (os.path.getsize(wal) if os.path.exists(wal) else 0)
+    free = shutil.disk_usage(os.path.dirname(place)).free
     if free < 2 * size:
         raise DatabaseFull(
             f"upgrading needs {2 * size:,} bytes free beside {shown(database)}, there are {free:,}",
             hint="free some space and run the same command again: nothing was changed",
         )
-    copy = f"{database}.pre-{number}"
+    copy = f"{place}.pre-{number}"
     partial = f"{copy}.partial"
-    with translated(database):
-        if os.path.exists(partial):
+    try:
+        _copy(database, place, partial)
+        os.replace(partial, copy)
+    except OSError as error:
+        raise NotPermitted(
+            f"cannot keep a copy of the old catalogue: {shown(copy)} ({error.strerror})",
+            hint="make room and run the same command again: nothing was changed",
+        ) from error
+    finally:
+        with suppress(FileNotFoundError):
             os.unlink(partial)
-        source = connect_file(database, "mode=rw", 30.0)
-        try:
-            source.execute("VACUUM INTO ?", (partial,))
-        finally:
-            source.close()
-    os.replace(partial, copy)
+
+
+def _copy(database: str, place: str, partial: str) -> None:
+    # Made beforehand, so that the copy is not more readable than the original.
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, os.stat(place).st_mode & 0o777)
+        with _raw(database) as connection:
+            connection.execute("VACUUM INTO ?", (partial,))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _migrate(database: str) -> None:
     """Alembic to the head in one ``BEGIN IMMEDIATE``; a kill in the middle leaves the old schema."""
-
-    def connect() -> sqlite3.Connection:
-        connection = connect_file(database, "mode=rw", 30.0)
-        # WAL before the first table: the mode cannot change inside the transaction. Foreign keys are
-        # off, because rebuilding a table drops it for a moment; they are checked before the commit.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "temp_store=FILE"):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _PRAGMAS),
+        poolclass=NullPool,
+    )
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     try:
-        with engine.begin() as connection:
+        with translated(database), _unwrapped(), engine.begin() as connection:
             upgrade(connection)
-    except Exception as error:
-        original = getattr(error, "orig", error)
-        with translated(database):
-            if isinstance(original, sqlite3.Error):
-                raise original from error
-        raise
     finally:
         engine.dispose()
-    # The first connection of a writer checks that what was made can be used.
-    checked = writing_engine(database)
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """SQLite's own errors instead of the toolkit's around them."""
     try:
-        with checked.connect() as connection:
-            connection.exec_driver_sql("PRAGMA optimize")
-    finally:
-        checked.dispose()
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise error.orig from error
+        raise
 
 
 def upgrade(connection: Connection, revision: str = SCHEMA_HEAD) -> None:
-    """Run the migrations on an open transaction, then re-create views and triggers and stamp the file."""
+    """Run the migrations on an open transaction, then re-create views and triggers and stamp the file.
+
+    What users added to the file (views, triggers) comes back as it was. Raises Damaged when references
+    would break; the caller rolls back.
+    """
     from alembic import command
     from alembic.config import Config
 
-    for kind, name in _programs(connection):
-        connection.exec_driver_sql(f"DROP {kind} {name}")
+    foreign = _set_programs_aside(connection)
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -180,6 +239,8 @@ def upgrade(connection: Connection, revision: str = SCHEMA_HEAD) -> None:
     command.upgrade(config, revision)
     if revision == SCHEMA_HEAD:
         create_programs(connection)
+        for statement in foreign:
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_NUMBER}")
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
     broken: list[Any] = list(connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3))
@@ -190,11 +251,15 @@ def upgrade(connection: Connection, revision: str = SCHEMA_HEAD) -> None:
         )
 
 
-def _programs(connection: Connection) -> list[tuple[str, str]]:
+def _set_programs_aside(connection: Connection) -> list[str]:
+    """Drop every view and trigger, for a table cannot be rebuilt under them; gives those that are not ours."""
     rows = connection.exec_driver_sql(
-        "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')"
-    )
-    return [(str(kind).upper(), str(name)) for kind, name in rows]
+        "SELECT type, name, sql FROM sqlite_master WHERE type IN ('view', 'trigger') ORDER BY rowid"
+    ).all()
+    for kind, name, _ in rows:
+        quoted = str(name).replace('"', '""')
+        connection.exec_driver_sql(f'DROP {str(kind).upper()} IF EXISTS "{quoted}"')
+    return [str(sql) for _, name, sql in rows if not str(name).startswith(("v_", "tr_"))]
 
 
 def create_programs(connection: Connection) -> None:

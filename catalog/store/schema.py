@@ -7,21 +7,30 @@ are append-only; ``file`` caches the current state and can be rebuilt. Enumerati
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     REAL,
     Column,
-    ForeignKey,
     Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
     Text,
     UniqueConstraint,
     text,
 )
+
+from catalog.store.columns import (
+    blob,
+    group_counters,
+    id_column,
+    integer,
+    key,
+    metadata,
+    reference,
+    table,
+    words,
+)
+
+__all__ = ["metadata"]
 
 SCHEMA_NUMBER: Final = 1
 """``PRAGMA user_version``: one more for each migration."""
@@ -30,125 +39,73 @@ SCHEMA_HEAD: Final = "0001"
 APPLICATION_ID: Final = 0x43415431
 """``CAT1``: lets ``file`` and us tell a catalogue from another SQLite database."""
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+setting = table("setting", Column("name", Text, primary_key=True), words("value", null=False), rowid=False)
 
-
-def _id(name: str) -> Column[int]:
-    return Column(name, Integer, primary_key=True)
-
-
-def _key(name: str) -> Column[int]:
-    return Column(name, Integer, primary_key=True, autoincrement=False)
-
-
-def _int(name: str, *, null: bool = False, default: int | None = None) -> Column[int]:
-    return Column(
-        name, Integer, nullable=null, server_default=None if default is None else text(str(default))
-    )
-
-
-def _text(name: str, *, null: bool = True) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _blob(name: str, *, null: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary, nullable=null)
-
-
-def _ref(name: str, target: str, *, null: bool = False) -> Column[int]:
-    return Column(name, Integer, ForeignKey(target), nullable=null)
-
-
-def _table(name: str, *columns: Any, rowid: bool = True) -> Table:
-    return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=rowid)
-
-
-def _group_counters() -> list[Column[int]]:
-    """Counters of a duplicate group, kept by triggers on ``file`` (triggers.py)."""
-    return [
-        _int("n_files", default=0),
-        _int("n_bytes", default=0),
-        _int("n_allocated", default=0),
-        _int("keep_bytes", default=0),
-        _int("keep_allocated", default=0),
-        _int("reclaimable", default=0),
-    ]
-
-
-setting = _table("setting", Column("name", Text, primary_key=True), _text("value", null=False), rowid=False)
-
-root = _table(
+root = table(
     "root",
-    _id("root_id"),
-    _text("name", null=False),
-    _blob("path"),
-    _text("path_text"),
-    _int("state", default=1),
-    _text("state_reason"),
-    _int("state_since_ms"),
-    _int("added_ms"),
-    _text("marker"),
-    _text("fs_type"),
-    _text("fs_source"),
-    _int("root_inode", null=True),
-    _text("identity"),
-    _int("inode_trusted", default=1),
-    _int("ctime_trusted", default=1),
-    _int("mtime_granularity_ns", default=1),
-    _text("mode"),
-    _text("mode_reason"),
-    _int("last_reconcile_ms", null=True),
-    _int("n_held", default=0),
-    _int("uncovered_dirs", default=0),
+    id_column("root_id"),
+    words("name", null=False),
+    blob("path"),
+    words("path_text"),
+    integer("state", default=1),
+    words("state_reason"),
+    integer("state_since_ms"),
+    integer("added_ms"),
+    words("marker"),
+    words("fs_type"),
+    words("fs_source"),
+    integer("root_inode", null=True),
+    words("identity"),
+    integer("inode_trusted", default=1),
+    integer("ctime_trusted", default=1),
+    integer("mtime_granularity_ns", default=1),
+    words("mode"),
+    words("mode_reason"),
+    integer("last_reconcile_ms", null=True),
+    integer("n_held", default=0),
+    integer("uncovered_dirs", default=0),
 )
 Index("uq_root_name", root.c.name, unique=True, sqlite_where=root.c.state != 3)
 Index("uq_root_path", root.c.path, unique=True, sqlite_where=root.c.state != 3)
 
-root_count = _table(
+root_count = table(
     "root_count",
-    _key("root_id"),
-    _key("presence"),
-    _key("outcome"),
-    _int("n_files", default=0),
-    _int("n_bytes", default=0),
+    key("root_id"),
+    key("presence"),
+    key("outcome"),
+    integer("n_files", default=0),
+    integer("n_bytes", default=0),
     rowid=False,
 )
 
-dir_ = _table(
+dir_ = table(
     "dir",
-    _id("dir_id"),
-    _ref("root_id", "root.root_id"),
-    _blob("path"),
-    _text("path_text"),
-    _blob("fingerprint", null=True),
+    id_column("dir_id"),
+    reference("root_id", "root.root_id"),
+    blob("path"),
+    words("path_text"),
+    blob("fingerprint", null=True),
     UniqueConstraint("root_id", "path"),
 )
 
-content = _table(
+content = table(
     "content",
-    _id("content_id"),
-    _blob("sha256"),
-    _blob("md5"),
-    _int("size"),
-    *_group_counters(),
+    id_column("content_id"),
+    blob("sha256"),
+    blob("md5"),
+    integer("size"),
+    *group_counters(),
     UniqueConstraint("sha256"),
 )
 Index("ix_content_group", content.c.reclaimable, content.c.content_id, sqlite_where=content.c.n_files > 1)
 
-raster = _table(
+raster = table(
     "raster",
-    _id("raster_id"),
-    _int("level"),
-    _int("class"),
-    _blob("digest"),
-    *_group_counters(),
+    id_column("raster_id"),
+    integer("level"),
+    integer("class"),
+    blob("digest"),
+    *group_counters(),
     UniqueConstraint("digest", "level", "class"),
 )
 Index(
@@ -159,173 +116,186 @@ Index(
     sqlite_where=raster.c.n_files > 1,
 )
 
-epoch = _table("epoch", _id("epoch_id"), _int("spec"), _blob("digest"), UniqueConstraint("spec", "digest"))
+epoch = table(
+    "epoch", id_column("epoch_id"), integer("spec"), blob("digest"), UniqueConstraint("spec", "digest")
+)
 
-toolchain = _table(
+toolchain = table(
     "toolchain",
-    _id("toolchain_id"),
-    _ref("epoch_id", "epoch.epoch_id"),
-    _text("components", null=False),
-    _int("first_used_ms"),
+    id_column("toolchain_id"),
+    reference("epoch_id", "epoch.epoch_id"),
+    words("components", null=False),
+    integer("first_used_ms"),
     UniqueConstraint("epoch_id", "components"),
 )
 
-layout = _table("layout", _id("layout_id"), _text("value", null=False), UniqueConstraint("value"))
+layout = table("layout", id_column("layout_id"), words("value", null=False), UniqueConstraint("value"))
 
-analysis = _table(
+analysis = table(
     "analysis",
-    Column("content_id", Integer, ForeignKey("content.content_id"), primary_key=True, autoincrement=False),
-    Column("epoch_id", Integer, ForeignKey("epoch.epoch_id"), primary_key=True, autoincrement=False),
-    _ref("toolchain_id", "toolchain.toolchain_id"),
-    _int("fidelity"),
-    _text("reason"),
-    _ref("pixel_id", "raster.raster_id", null=True),
-    _ref("view_id", "raster.raster_id", null=True),
-    _blob("payload", null=True),
-    _text("payload_reason"),
-    _text("format"),
-    _int("width", null=True),
-    _int("height", null=True),
-    _int("frames", null=True),
-    _text("model"),
-    _text("dtype"),
-    _int("channels", null=True),
-    _int("orientation", null=True),
-    _blob("icc_sha256", null=True),
-    _ref("layout_id", "layout.layout_id", null=True),
-    _blob("cv2_imread_md5", null=True),
-    _blob("pillow_tobytes_md5", null=True),
-    _blob("pillow_save_md5", null=True),
-    _text("loader_errors"),
-    _text("complaints"),
-    _int("analysed_ms"),
+    key("content_id", "content.content_id"),
+    key("epoch_id", "epoch.epoch_id"),
+    reference("toolchain_id", "toolchain.toolchain_id"),
+    integer("fidelity"),
+    words("reason"),
+    reference("pixel_id", "raster.raster_id", null=True),
+    reference("view_id", "raster.raster_id", null=True),
+    blob("payload", null=True),
+    words("payload_reason"),
+    words("format"),
+    integer("width", null=True),
+    integer("height", null=True),
+    integer("frames", null=True),
+    words("model"),
+    words("dtype"),
+    integer("channels", null=True),
+    integer("orientation", null=True),
+    blob("icc_sha256", null=True),
+    reference("layout_id", "layout.layout_id", null=True),
+    blob("cv2_imread_md5", null=True),
+    blob("pillow_tobytes_md5", null=True),
+    blob("pillow_save_md5", null=True),
+    words("loader_errors"),
+    words("complaints"),
+    integer("analysed_ms"),
     rowid=False,
 )
 
-page = _table(
+page = table(
     "page",
-    _key("content_id"),
-    _key("epoch_id"),
-    _key("page_no"),
-    _int("role"),
-    _int("width"),
-    _int("height"),
-    _text("model", null=False),
-    _text("dtype", null=False),
-    _int("channels"),
-    _blob("pixels", null=True),
-    _blob("view", null=True),
+    key("content_id"),
+    key("epoch_id"),
+    key("page_no"),
+    integer("role"),
+    integer("width"),
+    integer("height"),
+    words("model", null=False),
+    words("dtype", null=False),
+    integer("channels"),
+    blob("pixels", null=True),
+    blob("view", null=True),
     rowid=False,
 )
 
-tagval = _table(
+tagval = table(
     "tagval",
-    _id("tagval_id"),
-    _blob("digest"),
-    _int("code"),
-    _text("name", null=False),
-    _int("type"),
-    _int("count"),
-    _text("value", null=False),
+    id_column("tagval_id"),
+    blob("digest"),
+    integer("code"),
+    words("name", null=False),
+    integer("type"),
+    integer("count"),
+    words("value", null=False),
     Column("num", REAL, nullable=True),
-    _blob("raw"),
-    _blob("sha256", null=True),
-    _text("broken"),
+    blob("raw"),
+    blob("sha256", null=True),
+    words("broken"),
     UniqueConstraint("digest"),
 )
 Index("ix_tagval_name", tagval.c.name, tagval.c.value)
 
-tagset = _table("tagset", _id("tagset_id"), _blob("digest"), UniqueConstraint("digest"))
-tagset_member = _table("tagset_member", _key("tagset_id"), _key("tagval_id"), rowid=False)
+tagset = table("tagset", id_column("tagset_id"), blob("digest"), UniqueConstraint("digest"))
+tagset_member = table("tagset_member", key("tagset_id"), key("tagval_id"), rowid=False)
 Index("ix_tagset_member_tagval", tagset_member.c.tagval_id, tagset_member.c.tagset_id)
 
-ifd = _table(
+ifd = table(
     "ifd",
-    _key("content_id"),
-    _key("ifd_no"),
-    _int("kind"),
-    _int("parent_no", null=True),
-    _ref("tagset_id", "tagset.tagset_id"),
-    _int("width", null=True),
-    _int("height", null=True),
-    _blob("layout", null=True),
+    key("content_id"),
+    key("ifd_no"),
+    integer("kind"),
+    integer("parent_no", null=True),
+    reference("tagset_id", "tagset.tagset_id"),
+    integer("width", null=True),
+    integer("height", null=True),
+    blob("layout", null=True),
     rowid=False,
 )
 Index("ix_ifd_tagset", ifd.c.tagset_id)
 
-ifd_tag = _table("ifd_tag", _key("content_id"), _key("ifd_no"), _key("tagval_id"), rowid=False)
+ifd_tag = table("ifd_tag", key("content_id"), key("ifd_no"), key("tagval_id"), rowid=False)
 Index("ix_ifd_tag_tagval", ifd_tag.c.tagval_id)
 
-run = _table(
+run = table(
     "run",
-    _id("run_id"),
-    _text("kind", null=False),
-    _int("root_id", null=True),
-    _int("started_ms"),
-    _int("heartbeat_ms", null=True),
-    _int("finished_ms", null=True),
-    _text("status", null=False),
-    _text("counts"),
-    _text("host"),
-    _int("pid", null=True),
-    _text("version"),
+    id_column("run_id"),
+    words("kind", null=False),
+    integer("root_id", null=True),
+    integer("started_ms"),
+    integer("heartbeat_ms", null=True),
+    integer("finished_ms", null=True),
+    words("status", null=False),
+    words("counts"),
+    words("host"),
+    integer("pid", null=True),
+    words("version"),
 )
 
-revision = _table(
+revision = table(
     "revision",
-    _id("rev_id"),
-    _int("file_id"),
-    _int("prev_rev_id", null=True),
-    _ref("content_id", "content.content_id"),
-    _ref("dir_id", "dir.dir_id"),
-    _blob("name"),
-    _text("name_text"),
-    _int("size"),
-    _int("mtime_ns"),
-    _int("ctime_ns"),
-    _int("inode"),
-    _int("dev"),
-    _int("nlink"),
-    _int("allocated"),
-    _int("observed_ms"),
-    _int("run_id", null=True),
+    id_column("rev_id"),
+    integer("file_id"),
+    integer("prev_rev_id", null=True),
+    reference("content_id", "content.content_id"),
+    reference("dir_id", "dir.dir_id"),
+    blob("name"),
+    words("name_text"),
+    integer("size"),
+    integer("mtime_ns"),
+    integer("ctime_ns"),
+    integer("inode"),
+    integer("dev"),
+    integer("nlink"),
+    integer("allocated"),
+    integer("observed_ms"),
+    integer("run_id", null=True),
 )
 Index("ix_revision_file", revision.c.file_id)
 
-file = _table(
+file = table(
     "file",
-    _id("file_id"),
-    _ref("root_id", "root.root_id"),
-    _ref("dir_id", "dir.dir_id"),
-    _blob("name"),
-    _text("name_text"),
-    _int("presence", default=1),
-    _int("outcome", default=0),
-    _text("reason"),
-    _int("size"),
-    _int("mtime_ns"),
-    _int("ctime_ns"),
-    _int("inode"),
-    _int("nlink"),
-    _int("allocated"),
-    _ref("content_id", "content.content_id", null=True),
-    _ref("pixel_id", "raster.raster_id", null=True),
-    _ref("view_id", "raster.raster_id", null=True),
-    _ref("rev_id", "revision.rev_id", null=True),
-    _ref("baseline_rev_id", "revision.rev_id", null=True),
-    _int("first_seen_ms"),
-    _int("changed_ms"),
-    _int("state_since_ms"),
-    _int("retired_ms", null=True),
+    id_column("file_id"),
+    reference("root_id", "root.root_id"),
+    reference("dir_id", "dir.dir_id"),
+    blob("name"),
+    words("name_text"),
+    integer("presence", default=1),
+    integer("outcome", default=0),
+    words("reason"),
+    integer("size"),
+    integer("mtime_ns"),
+    integer("ctime_ns"),
+    integer("inode"),
+    integer("nlink"),
+    integer("allocated"),
+    reference("content_id", "content.content_id", null=True),
+    reference("pixel_id", "raster.raster_id", null=True),
+    reference("view_id", "raster.raster_id", null=True),
+    reference("rev_id", "revision.rev_id", null=True),
+    reference("baseline_rev_id", "revision.rev_id", null=True),
+    integer("first_seen_ms"),
+    integer("changed_ms"),
+    integer("state_since_ms"),
+    integer("retired_ms", null=True),
 )
 # A path belongs to one living file; the tombstones of files that were there before may share it.
 Index("uq_file_path", file.c.dir_id, file.c.name, unique=True, sqlite_where=text("presence <> 3"))
 Index("ix_file_tombstone", file.c.dir_id, file.c.name, sqlite_where=text("presence = 3"))
-Index("ix_file_content", file.c.content_id, sqlite_where=file.c.content_id.is_not(None))
+# Groups count living files only: what is gone must not slow down the search for the next best copy.
+Index("ix_file_content", file.c.content_id, sqlite_where=text("content_id IS NOT NULL AND presence <> 3"))
 Index(
-    "ix_file_pixel", file.c.pixel_id, file.c.allocated, file.c.size, sqlite_where=file.c.pixel_id.is_not(None)
+    "ix_file_pixel",
+    file.c.pixel_id,
+    file.c.allocated,
+    file.c.size,
+    sqlite_where=text("pixel_id IS NOT NULL AND presence <> 3"),
 )
-Index("ix_file_view", file.c.view_id, file.c.allocated, file.c.size, sqlite_where=file.c.view_id.is_not(None))
+Index(
+    "ix_file_view",
+    file.c.view_id,
+    file.c.allocated,
+    file.c.size,
+    sqlite_where=text("view_id IS NOT NULL AND presence <> 3"),
+)
 Index("ix_file_inode", file.c.inode)
 Index(
     "ix_file_odd",
@@ -335,51 +305,51 @@ Index(
     sqlite_where=text("presence <> 1 OR outcome IN (0, 2, 3)"),
 )
 
-file_check = _table("file_check", _key("file_id"), _int("verified_ms"), _int("run_id", null=True))
+file_check = table("file_check", key("file_id"), integer("verified_ms"), integer("run_id", null=True))
 
-event = _table(
+event = table(
     "event",
-    _id("event_id"),
-    _int("at_ms"),
-    _int("kind"),
-    _int("root_id", null=True),
-    _int("file_id", null=True),
-    _int("from_rev_id", null=True),
-    _int("to_rev_id", null=True),
-    _int("run_id", null=True),
-    _text("actor"),
-    _text("detail"),
+    id_column("event_id"),
+    integer("at_ms"),
+    integer("kind"),
+    integer("root_id", null=True),
+    integer("file_id", null=True),
+    integer("from_rev_id", null=True),
+    integer("to_rev_id", null=True),
+    integer("run_id", null=True),
+    words("actor"),
+    words("detail"),
 )
 Index("ix_event_file", event.c.file_id, sqlite_where=event.c.file_id.is_not(None))
 
-seal = _table(
+seal = table(
     "seal",
-    _id("seal_id"),
-    _int("first_event_id"),
-    _int("last_event_id"),
-    _int("at_ms"),
-    _blob("chain"),
+    id_column("seal_id"),
+    integer("first_event_id"),
+    integer("last_event_id"),
+    integer("at_ms"),
+    blob("chain"),
     UniqueConstraint("last_event_id"),
 )
 
-drift = _table(
+drift = table(
     "drift",
-    _id("drift_id"),
-    _ref("file_id", "file.file_id"),
-    _ref("root_id", "root.root_id"),
-    _text("kind", null=False),
-    _text("manner", null=False),
-    _int("severity"),
-    _int("opened_ms"),
-    _int("updated_ms"),
-    _int("closed_ms", null=True),
-    _text("resolution"),
-    _int("baseline_rev_id", null=True),
-    _int("rev_id", null=True),
-    _text("reasons", null=False),
-    _text("detail"),
-    _text("actor"),
-    _text("note"),
+    id_column("drift_id"),
+    reference("file_id", "file.file_id"),
+    reference("root_id", "root.root_id"),
+    words("kind", null=False),
+    words("manner", null=False),
+    integer("severity"),
+    integer("opened_ms"),
+    integer("updated_ms"),
+    integer("closed_ms", null=True),
+    words("resolution"),
+    integer("baseline_rev_id", null=True),
+    integer("rev_id", null=True),
+    words("reasons", null=False),
+    words("detail"),
+    words("actor"),
+    words("note"),
 )
 Index("uq_drift_open", drift.c.file_id, unique=True, sqlite_where=drift.c.closed_ms.is_(None))
 Index(
@@ -391,42 +361,44 @@ Index(
 )
 Index("ix_drift_file", drift.c.file_id)
 
-job = _table(
+# AUTOINCREMENT: a number that is handed out again would let a late acknowledgement hit another path's row.
+job = table(
     "job",
-    _id("job_id"),
-    _ref("root_id", "root.root_id"),
-    _blob("path"),
-    _text("reason", null=False),
-    _int("generation", default=1),
-    _int("first_ms"),
-    _int("attempts", default=0),
-    _int("not_before_ms", default=0),
-    _text("last_failure"),
+    id_column("job_id"),
+    reference("root_id", "root.root_id"),
+    blob("path"),
+    words("reason", null=False),
+    integer("generation", default=1),
+    integer("first_ms"),
+    integer("attempts", default=0),
+    integer("not_before_ms", default=0),
+    words("last_failure"),
     UniqueConstraint("root_id", "path"),
+    autoincrement=True,
 )
-Index("ix_job_due", job.c.not_before_ms, job.c.job_id)
+Index("ix_job_due", job.c.root_id, job.c.not_before_ms, job.c.job_id)
 
-request = _table(
+request = table(
     "request",
-    _id("request_id"),
-    _text("kind", null=False),
-    _text("arguments", null=False),
-    _text("actor"),
-    _int("requested_ms"),
-    _int("taken_ms", null=True),
-    _int("finished_ms", null=True),
-    _text("progress"),
-    _text("result"),
+    id_column("request_id"),
+    words("kind", null=False),
+    words("arguments", null=False),
+    words("actor"),
+    integer("requested_ms"),
+    integer("taken_ms", null=True),
+    integer("finished_ms", null=True),
+    words("progress"),
+    words("result"),
 )
 Index("ix_request_open", request.c.request_id, sqlite_where=request.c.finished_ms.is_(None))
 
-daemon = _table(
+daemon = table(
     "daemon",
-    _id("daemon_id"),
-    _int("pid"),
-    _text("host", null=False),
-    _text("version", null=False),
-    _int("started_ms"),
-    _int("heartbeat_ms"),
-    _text("status", null=False),
+    id_column("daemon_id"),
+    integer("pid"),
+    words("host", null=False),
+    words("version", null=False),
+    integer("started_ms"),
+    integer("heartbeat_ms"),
+    words("status", null=False),
 )

@@ -52,8 +52,8 @@ _V_FILE: Final = f"""SELECT f.file_id, r.name AS root, {_ROOT_PATH} || '/' || {_
   {_hex("c.sha256")} AS raw_sha256, {_hex("c.md5")} AS raw_md5,
   CASE WHEN a.payload IS NOT NULL THEN 'pay1:' || {_hex("a.payload")} END AS payload,
   {_digest("pix", "a.fidelity", "p.digest")} AS pixels, {_digest("view", "a.fidelity", "v.digest")} AS view,
-  {FIDELITY.sql_case("a.fidelity")} AS fidelity, a.reason AS fidelity_reason, a.format, a.width, a.height, a.frames, a.model, a.dtype,
-  a.channels, a.orientation, {_hex("a.icc_sha256")} AS icc_sha256,
+  {FIDELITY.sql_case("a.fidelity")} AS fidelity, a.reason AS fidelity_reason, a.format, a.width,
+  a.height, a.frames, a.model, a.dtype, a.channels, a.orientation, {_hex("a.icc_sha256")} AS icc_sha256,
   {_time("f.first_seen_ms")} AS first_seen, {_time("f.changed_ms")} AS last_changed,
   {_time("coalesce(k.verified_ms, n.observed_ms)")} AS verified
 FROM file AS f JOIN dir AS d ON d.dir_id = f.dir_id JOIN root AS r ON r.root_id = f.root_id

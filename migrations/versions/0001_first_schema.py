@@ -274,7 +274,7 @@ STATEMENTS = (
         fingerprint BLOB,
         CONSTRAINT pk_dir PRIMARY KEY (dir_id),
         CONSTRAINT uq_dir_root_id_path UNIQUE (root_id, path),
-        CONSTRAINT fk_dir_root_id FOREIGN KEY(root_id) REFERENCES root (root_id)
+        CONSTRAINT fk_dir_root_id FOREIGN KEY(root_id) REFERENCES root (root_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,
@@ -289,7 +289,7 @@ STATEMENTS = (
         height INTEGER,
         layout BLOB,
         CONSTRAINT pk_ifd PRIMARY KEY (content_id, ifd_no),
-        CONSTRAINT fk_ifd_tagset_id FOREIGN KEY(tagset_id) REFERENCES tagset (tagset_id)
+        CONSTRAINT fk_ifd_tagset_id FOREIGN KEY(tagset_id) REFERENCES tagset (tagset_id) DEFERRABLE INITIALLY DEFERRED
     )
      WITHOUT ROWID,
      STRICT
@@ -297,7 +297,7 @@ STATEMENTS = (
     """CREATE INDEX ix_ifd_tagset ON ifd (tagset_id)""",
     """
     CREATE TABLE job (
-        job_id INTEGER NOT NULL,
+        job_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
         root_id INTEGER NOT NULL,
         path BLOB NOT NULL,
         reason TEXT NOT NULL,
@@ -306,13 +306,12 @@ STATEMENTS = (
         attempts INTEGER DEFAULT 0 NOT NULL,
         not_before_ms INTEGER DEFAULT 0 NOT NULL,
         last_failure TEXT,
-        CONSTRAINT pk_job PRIMARY KEY (job_id),
         CONSTRAINT uq_job_root_id_path UNIQUE (root_id, path),
-        CONSTRAINT fk_job_root_id FOREIGN KEY(root_id) REFERENCES root (root_id)
+        CONSTRAINT fk_job_root_id FOREIGN KEY(root_id) REFERENCES root (root_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,
-    """CREATE INDEX ix_job_due ON job (not_before_ms, job_id)""",
+    """CREATE INDEX ix_job_due ON job (root_id, not_before_ms, job_id)""",
     """
     CREATE TABLE toolchain (
         toolchain_id INTEGER NOT NULL,
@@ -321,7 +320,7 @@ STATEMENTS = (
         first_used_ms INTEGER NOT NULL,
         CONSTRAINT pk_toolchain PRIMARY KEY (toolchain_id),
         CONSTRAINT uq_toolchain_epoch_id_components UNIQUE (epoch_id, components),
-        CONSTRAINT fk_toolchain_epoch_id FOREIGN KEY(epoch_id) REFERENCES epoch (epoch_id)
+        CONSTRAINT fk_toolchain_epoch_id FOREIGN KEY(epoch_id) REFERENCES epoch (epoch_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,
@@ -353,12 +352,12 @@ STATEMENTS = (
         complaints TEXT,
         analysed_ms INTEGER NOT NULL,
         CONSTRAINT pk_analysis PRIMARY KEY (content_id, epoch_id),
-        CONSTRAINT fk_analysis_content_id FOREIGN KEY(content_id) REFERENCES content (content_id),
-        CONSTRAINT fk_analysis_epoch_id FOREIGN KEY(epoch_id) REFERENCES epoch (epoch_id),
-        CONSTRAINT fk_analysis_toolchain_id FOREIGN KEY(toolchain_id) REFERENCES toolchain (toolchain_id),
-        CONSTRAINT fk_analysis_pixel_id FOREIGN KEY(pixel_id) REFERENCES raster (raster_id),
-        CONSTRAINT fk_analysis_view_id FOREIGN KEY(view_id) REFERENCES raster (raster_id),
-        CONSTRAINT fk_analysis_layout_id FOREIGN KEY(layout_id) REFERENCES layout (layout_id)
+        CONSTRAINT fk_analysis_content_id FOREIGN KEY(content_id) REFERENCES content (content_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_analysis_epoch_id FOREIGN KEY(epoch_id) REFERENCES epoch (epoch_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_analysis_toolchain_id FOREIGN KEY(toolchain_id) REFERENCES toolchain (toolchain_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_analysis_pixel_id FOREIGN KEY(pixel_id) REFERENCES raster (raster_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_analysis_view_id FOREIGN KEY(view_id) REFERENCES raster (raster_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_analysis_layout_id FOREIGN KEY(layout_id) REFERENCES layout (layout_id) DEFERRABLE INITIALLY DEFERRED
     )
      WITHOUT ROWID,
      STRICT
@@ -382,8 +381,8 @@ STATEMENTS = (
         observed_ms INTEGER NOT NULL,
         run_id INTEGER,
         CONSTRAINT pk_revision PRIMARY KEY (rev_id),
-        CONSTRAINT fk_revision_content_id FOREIGN KEY(content_id) REFERENCES content (content_id),
-        CONSTRAINT fk_revision_dir_id FOREIGN KEY(dir_id) REFERENCES dir (dir_id)
+        CONSTRAINT fk_revision_content_id FOREIGN KEY(content_id) REFERENCES content (content_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_revision_dir_id FOREIGN KEY(dir_id) REFERENCES dir (dir_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,
@@ -414,26 +413,38 @@ STATEMENTS = (
         state_since_ms INTEGER NOT NULL,
         retired_ms INTEGER,
         CONSTRAINT pk_file PRIMARY KEY (file_id),
-        CONSTRAINT fk_file_root_id FOREIGN KEY(root_id) REFERENCES root (root_id),
-        CONSTRAINT fk_file_dir_id FOREIGN KEY(dir_id) REFERENCES dir (dir_id),
-        CONSTRAINT fk_file_content_id FOREIGN KEY(content_id) REFERENCES content (content_id),
-        CONSTRAINT fk_file_pixel_id FOREIGN KEY(pixel_id) REFERENCES raster (raster_id),
-        CONSTRAINT fk_file_view_id FOREIGN KEY(view_id) REFERENCES raster (raster_id),
-        CONSTRAINT fk_file_rev_id FOREIGN KEY(rev_id) REFERENCES revision (rev_id),
-        CONSTRAINT fk_file_baseline_rev_id FOREIGN KEY(baseline_rev_id) REFERENCES revision (rev_id)
+        CONSTRAINT fk_file_root_id FOREIGN KEY(root_id) REFERENCES root (root_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_dir_id FOREIGN KEY(dir_id) REFERENCES dir (dir_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_content_id FOREIGN KEY(content_id) REFERENCES content (content_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_pixel_id FOREIGN KEY(pixel_id) REFERENCES raster (raster_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_view_id FOREIGN KEY(view_id) REFERENCES raster (raster_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_rev_id FOREIGN KEY(rev_id) REFERENCES revision (rev_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_file_baseline_rev_id FOREIGN KEY(baseline_rev_id) REFERENCES revision (rev_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,
-    """CREATE INDEX ix_file_content ON file (content_id) WHERE content_id IS NOT NULL""",
+    """
+    CREATE INDEX ix_file_content
+    ON file (content_id)
+    WHERE content_id IS NOT NULL AND presence <> 3
+    """,
     """CREATE INDEX ix_file_inode ON file (inode)""",
     """
     CREATE INDEX ix_file_odd
     ON file (root_id, presence, outcome)
     WHERE presence <> 1 OR outcome IN (0, 2, 3)
     """,
-    """CREATE INDEX ix_file_pixel ON file (pixel_id, allocated, size) WHERE pixel_id IS NOT NULL""",
+    """
+    CREATE INDEX ix_file_pixel
+    ON file (pixel_id, allocated, size)
+    WHERE pixel_id IS NOT NULL AND presence <> 3
+    """,
     """CREATE INDEX ix_file_tombstone ON file (dir_id, name) WHERE presence = 3""",
-    """CREATE INDEX ix_file_view ON file (view_id, allocated, size) WHERE view_id IS NOT NULL""",
+    """
+    CREATE INDEX ix_file_view
+    ON file (view_id, allocated, size)
+    WHERE view_id IS NOT NULL AND presence <> 3
+    """,
     """CREATE UNIQUE INDEX uq_file_path ON file (dir_id, name) WHERE presence <> 3""",
     """
     CREATE TABLE drift (
@@ -454,8 +465,8 @@ STATEMENTS = (
         actor TEXT,
         note TEXT,
         CONSTRAINT pk_drift PRIMARY KEY (drift_id),
-        CONSTRAINT fk_drift_file_id FOREIGN KEY(file_id) REFERENCES file (file_id),
-        CONSTRAINT fk_drift_root_id FOREIGN KEY(root_id) REFERENCES root (root_id)
+        CONSTRAINT fk_drift_file_id FOREIGN KEY(file_id) REFERENCES file (file_id) DEFERRABLE INITIALLY DEFERRED,
+        CONSTRAINT fk_drift_root_id FOREIGN KEY(root_id) REFERENCES root (root_id) DEFERRABLE INITIALLY DEFERRED
     )
      STRICT
     """,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import zlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from catalog.store import schema
 from catalog.store.codes import EVENT_KIND, FIDELITY, IFD_KIND, OUTCOME, PRESENCE, ROOT_STATE
 from catalog.store.engine import writing_engine
 from catalog.store.migration import prepare
+from catalog.store.positional import pack
 from catalog.terms import (
     EventKind,
     Fidelity,
@@ -217,11 +217,7 @@ class CatalogueRows:
             tagset_id = self.put(schema.tagset, digest=key)
             for tagval_id in shared:
                 self.put(schema.tagset_member, tagset_id=tagset_id, tagval_id=tagval_id)
-        rows = [
-            [tag.code, tag.name, tag.type, tag.count, tag.raw.hex(), None, tag.broken]
-            for tag in tags
-            if tag.code in POSITIONAL
-        ]
+        positional = [tag for tag in tags if tag.code in POSITIONAL]
         self.put(
             schema.ifd,
             content_id=content_id,
@@ -231,7 +227,7 @@ class CatalogueRows:
             tagset_id=tagset_id,
             width=120,
             height=64,
-            layout=zlib.compress(json.dumps(rows).encode()) if rows else None,
+            layout=pack(positional) if positional else None,
         )
         for tag in tags:
             if tag.code in SINGULAR:
