@@ -100,6 +100,11 @@ class _Kind:
         """The condition of the partial index, word for word."""
         return text(f"{self.table.name}.n_files > 1")
 
+    @property
+    def led(self) -> ColumnElement[bool]:
+        """Join the files of a group, groups first: the sum keeps SQLite from starting with all files."""
+        return self.member == self.key + 0
+
     def printed(self, digest: bytes) -> str:
         if self.level is Level.BYTES:
             return digest.hex()
@@ -107,7 +112,15 @@ class _Kind:
 
 
 _KINDS: Final = {
-    Level.BYTES: _Kind(Level.BYTES, content, content.c.content_id, file.c.content_id, content.c.sha256, ()),
+    Level.BYTES: _Kind(
+        Level.BYTES,
+        content,
+        content.c.content_id,
+        file.c.content_id,
+        content.c.sha256,
+        # Always true; it makes SQLite take the index of groups, and not all contents.
+        (content.c.reclaimable >= 0,),
+    ),
     Level.PIXELS: _Kind(
         Level.PIXELS,
         raster,
@@ -204,18 +217,20 @@ def _may_be_linked(kind: _Kind) -> ColumnElement[bool]:
 def _linked(connection: Connection, kind: _Kind) -> _Links:
     """Names beyond the first of each file on disk.
 
-    Reads the rows only of groups whose names claim more blocks than the group has.
+    Reads the rows only of groups whose names claim more blocks than the group has, or none.
     """
     table = kind.table.c
     twin = file.alias("twin")
-    claimed = select(func.sum(twin.c.allocated)).where(twin.c[kind.member.name] == kind.key)
-    claimed = claimed.where(text("twin.presence <> 3"))
-    unequal = claimed.correlate(kind.table).scalar_subquery() != table.n_allocated
+    of_group = (twin.c[kind.member.name] == kind.key, text("twin.presence <> 3"))
+    claimed = select(func.sum(twin.c.allocated)).where(*of_group).correlate(kind.table)
+    # Names without blocks claim nothing, linked or not.
+    empty = exists().where(*of_group, twin.c.allocated == 0).correlate(kind.table)
+    suspicious = or_(claimed.scalar_subquery() != table.n_allocated, empty)
     statement = (
         select(kind.key, table.n_files, file.c.root_id, file.c.inode, func.count(), func.max(file.c.size))
         .select_from(kind.table)
-        .join(file, kind.member == kind.key)
-        .where(*kind.only, _may_be_linked(kind), or_(table.keep_allocated == 0, unequal), file.c.nlink > 1)
+        .join(file, kind.led)
+        .where(*kind.only, _may_be_linked(kind), suspicious, file.c.nlink > 1)
         .where(kind.grouped)
         .where(LIVING)
         .group_by(kind.key, file.c.root_id, file.c.inode)
@@ -380,7 +395,7 @@ def _member_statements(scope: Scope, kind: _Kind, min_size: int) -> Iterator[Any
     )
     big = [file.c.size >= min_size] if min_size else []
     if scope.trees is None:
-        statement = select(*columns).select_from(kind.table).join(file, kind.member == kind.key)
+        statement = select(*columns).select_from(kind.table).join(file, kind.led)
         if scope.globs:
             statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
         yield statement.where(*kind.only, *scope.covered(), *big).where(kind.grouped).where(LIVING)

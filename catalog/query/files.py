@@ -273,12 +273,13 @@ def _ids_of(part: Part, scope: Scope, states: set[str], formats: Sequence[str]) 
     common = [*part.conditions(), *scope.globbed(), file.c.retired_ms.is_(None), *_of_formats(formats)]
     columns = select(dir_.c.path, file.c.name, file.c.file_id).join(file, file.c.dir_id == dir_.c.dir_id)
     columns = columns.where(*common)
+    living = states - {"missing"}
     if "missing" in states:
         tombstones = columns.where(TOMBSTONE)
-        if part.whole and not scope.globs:
+        if part.whole and not living and not scope.globs:
+            # Alone, the few are gathered and sorted; beside the living ones they come sorted by their index.
             tombstones = tombstones.where(file.c.root_id == part.root.root_id).where(ODD)
         halves.append(tombstones)
-    living = states - {"missing"}
     if living == {"offline"} or len(living) == len(STATES) - 2:
         halves.append(columns.where(LIVING))
     elif living:
