@@ -120,6 +120,7 @@ class Crew:
             worker.kill(Cause.STOPPED)
         for worker in list(self.workers):
             self.bury(worker)
+        self._stuck = [worker for worker in self._stuck if not worker.gone()]
         if not self._epoll.closed:
             self._epoll.close()
 

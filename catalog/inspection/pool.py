@@ -27,6 +27,7 @@ from catalog.terms import Analysis, Failure, FailureKind, Fidelity, Inspection, 
 PIPED_FILES: Final = 4 * BATCH_FILES
 PIPED_BYTES: Final = 16 << 20
 FALSE_STARTS: Final = 3
+KILLED_STARTS: Final = 10  # the same, when they are killed from outside
 CRASHES: Final = 2
 """Deaths of the worker with one file in hand that prove it to be the file's fault."""
 OUTSIDE_KILLS: Final = 4
@@ -330,9 +331,7 @@ class Pool:
         except BaseException:
             self._queue.put_back(batch)
             raise
-        lines = [
-            (t.number, roots.setdefault(t.job.root_id, len(roots)), _flags(t.job), t.job.path) for t in batch
-        ]
+        lines = [ticket.line(roots.setdefault(ticket.job.root_id, len(roots))) for ticket in batch]
         if not worker.tickets:
             worker.watch()
         for ticket in batch:
@@ -356,7 +355,7 @@ class Pool:
         last = death.announcement
         if death.cause is not Cause.STOPPED and not worker.ready:
             self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS:
+            if self._false_starts >= (KILLED_STARTS if death.from_outside else FALSE_STARTS):
                 self._false_starts = 0
                 self._break("decode workers cannot be started", death)
         elif last and last.phase is Phase.UNFIT:
@@ -372,8 +371,8 @@ class Pool:
         rest = [ticket for ticket in lost if ticket is not named]
         for ticket in rest:
             ticket.losses += 1
-        self._alone.extend(ticket for ticket in rest if ticket.losses > LOSSES)
-        self._queue.put_back(ticket for ticket in rest if ticket.losses <= LOSSES)
+        self._alone.extend(t for t in rest if t.losses > LOSSES)
+        self._queue.put_back(t for t in rest if t.losses <= LOSSES)
         if named:
             reading = named.look is None or (last is not None and last.phase is Phase.READING)
             self._judge(named, death, Phase.READING if reading else Phase.DECODING)
@@ -391,15 +390,11 @@ class Pool:
             return
         if ticket.look:
             self._queue.put_back(self._leaders.resign(ticket.look[2], ticket))
-        hung = death.cause is Cause.DEADLINE
-        failure = Failure(FailureKind.UNREADABLE, reason, errno.ETIMEDOUT if hung else None)
+        number = errno.ETIMEDOUT if death.cause is Cause.DEADLINE else None
+        failure = Failure(FailureKind.UNREADABLE, reason, number)
         ticket.look = (ticket.number, None, b"", b"", failure, time_ns() // 1_000_000, 0.0)
         self._finish(ticket, None)
 
     def _break(self, what: str, death: Death) -> None:
         said = death.words[-1] if death.words else death.reason(Phase.DECODING, self._limits)
         self._broken = WorkerFailed(f"{what}: {said}")
-
-
-def _flags(job: Job) -> int:
-    return wire.DECODE * job.decode | wire.UNCACHED * job.uncached

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.pixels.wire import Frame, Look
+from catalog.pixels.wire import DECODE, UNCACHED, Frame, JobLine, Look
 from catalog.terms import Job
 
 BATCH_FILES: Final = 64
@@ -29,6 +29,11 @@ class Ticket:
     """Deaths of workers that had just this file in hand."""
     losses: int = 0
     """Deaths of workers that had something else in hand."""
+
+    def line(self, root: int) -> JobLine:
+        """What a worker is told; ``root`` is an index into the roots of the same frame."""
+        flags = DECODE * self.job.decode | UNCACHED * self.job.uncached
+        return self.number, root, flags, self.job.path
 
 
 class Queue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,8 @@ class WorkerProcess:
     def __init__(self, setup: dict[str, Any]) -> None:
         self.slot = Slot()
         self._words = os.memfd_create("catalog-words")
+        # Until it has its own image a child counts our memory as its own, in its peak for ever.
+        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             self._popen = self._start()
         except OSError:
@@ -173,7 +176,7 @@ class WorkerProcess:
                 self.kill(None)
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        death = Death(self._popen.returncode, self.slot.read(), self.last_words(), peak, cause)
+        death = Death(self._popen.returncode, self.slot.read(), self.last_words(), peak * 1024, cause)
         for stream in (self._popen.stdin, self._popen.stdout):
             if stream:
                 stream.close()
@@ -182,14 +185,18 @@ class WorkerProcess:
         return death
 
     def _reap(self) -> int:
-        """Peak resident bytes once the process is gone, else 0."""
+        """Peak resident kB once the process is gone (1: not known), else 0."""
         if self._popen.returncode is not None:
             return 1
-        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        try:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        except ChildProcessError:  # somebody else waited for it (or SIGCHLD is ignored)
+            self._popen.returncode = 255
+            return 1
         if not pid:
             return 0
         self._popen.returncode = os.waitstatus_to_exitcode(status)
-        return max(1, usage.ru_maxrss * 1024)
+        return usage.ru_maxrss if usage.ru_maxrss > self._inherited else 1
 
     def gone(self) -> bool:
         """After ``bury`` without a code: whether the kernel has let go of it by now."""

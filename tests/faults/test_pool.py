@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -22,10 +23,14 @@ import pytest
 
 from catalog.errors import WorkerFailed
 from catalog.inspection import Pool
-from catalog.terms import Analysis, Failure, FailureKind, Fidelity, Inspection, Job, Limits, Stat
+from catalog.terms import Analysis, Failure, FailureKind, Fidelity, Inspection, Job, Limits, Stat, human_size
 
 HERE = Path(__file__).resolve().parent
-LIMITS = Limits(seconds=1.0, memory_bytes=400 << 20)
+# A crash is known to be for want of memory by the peak of the worker, in which the kernel counts ours.
+MEMORY = max(250 << 20, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 3)
+LIMITS = Limits(seconds=20.0, memory_bytes=MEMORY)
+IMPATIENT = Limits(seconds=1.5, memory_bytes=MEMORY)
+TOO_MUCH = f"needs more memory than the limit of {human_size(MEMORY)}"
 
 Deeds = dict[str, str]
 FATAL = {
@@ -33,10 +38,10 @@ FATAL = {
     "abort": "the decoder crashed (SIGABRT): libimage: impossible strip",
     "exit": "the decoder ended its process (exit code 3)",
     "kill": "the decoder was killed (SIGKILL), perhaps for want of memory",
-    "hang": "took longer than 1 s",
-    "spin": "took longer than 1 s",
-    "python-bomb": "needs more memory than the limit of 419 MB",
-    "malloc-bomb": "needs more memory than the limit of 419 MB",
+    "hang": "took longer than 1.5 s",
+    "spin": "took longer than 1.5 s",
+    "python-bomb": TOO_MUCH,
+    "malloc-bomb": TOO_MUCH,
     "raise": "the decoder failed: IndexError: hostile header",
     "nonsense": "the decoder gave an answer that cannot be read",
 }
@@ -133,7 +138,7 @@ def check_poisoned(share: Share, inspection: Inspection, reason: str) -> None:
 @pytest.mark.parametrize("deed", FATAL)
 def test_one_poison_file_in_a_batch_is_one_failure(share: Share, deed: str) -> None:
     jobs = share.fill(16, {"007": deed})
-    with share.pool() as pool:
+    with share.pool(limits=IMPATIENT if deed in ("hang", "spin") else LIMITS) as pool:
         found = finish(pool, jobs)
     assert len(found) == 16
     check_poisoned(share, found.pop("007"), FATAL[deed])
@@ -151,7 +156,7 @@ def test_several_poisons_in_two_hundred_files(share: Share) -> None:
         "199": "raise",
     }
     jobs = share.fill(200, deeds)
-    with share.pool() as pool:
+    with share.pool(limits=IMPATIENT) as pool:
         found = finish(pool, jobs)
     assert len(found) == 200
     for name, deed in deeds.items():
@@ -163,13 +168,35 @@ def test_several_poisons_in_two_hundred_files(share: Share) -> None:
 @pytest.mark.parametrize(("one", "other"), [*itertools.product(["segv", "hang", "malloc-bomb"], repeat=2)])
 def test_two_poisons_side_by_side(share: Share, one: str, other: str) -> None:
     jobs = share.fill(16, {"007": one, "008": other})
-    with share.pool(workers=1) as pool:
+    with share.pool(workers=1, limits=IMPATIENT) as pool:
         found = finish(pool, jobs)
     assert len(found) == 16
     check_poisoned(share, found.pop("007"), FATAL[one])
     check_poisoned(share, found.pop("008"), FATAL[other])
     for inspection in found.values():
         check_good(share, inspection)
+
+
+def test_the_parents_own_memory_is_not_the_files(share: Share) -> None:
+    """A child counts the parent's memory in its peak: a crash must not pass for want of memory."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from catalog.inspection import Pool
+        from catalog.terms import Job, Limits
+        ballast = b"x" * (200 << 20)
+        with Pool(workers=1, limits=Limits(memory_bytes=250 << 20), root_paths=lambda _: sys.argv[1].encode(),
+                  known=lambda _: set(), analyser="poison:analyse", python_path=[sys.argv[2]]) as pool:
+            pool.submit(Job(1, b"000", 10))
+            while pool.outstanding:
+                for inspection in pool.poll(1.0):
+                    print(inspection.analysis.reason)
+        """
+    )
+    share.fill(1, {"000": "segv"})
+    command = [sys.executable, "-c", program, str(share.folder), str(HERE)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent.parent)
+    assert ran.stdout.strip() == FATAL["segv"]
 
 
 def test_the_last_words_stand_in_the_record(share: Share) -> None:
@@ -244,10 +271,10 @@ def test_a_crash_is_tried_again_in_a_fresh_worker(share: Share, tmp_path: Path) 
 def test_a_share_that_hangs_costs_one_file(share: Share) -> None:
     jobs = share.fill(15)
     share.write("hang-on-read", "x")
-    with share.pool(analyser="bad_share:analyse") as pool:
+    with share.pool(analyser="bad_share:analyse", limits=IMPATIENT) as pool:
         found = finish(pool, [*jobs, share.job("hang-on-read")])
     hung = found.pop("hang-on-read")
-    assert hung.failure == Failure(FailureKind.UNREADABLE, "reading took longer than 1 s", errno.ETIMEDOUT)
+    assert hung.failure == Failure(FailureKind.UNREADABLE, "reading took longer than 1.5 s", errno.ETIMEDOUT)
     assert hung.sha256 is None and hung.stat is None and hung.started_ms > 0
     assert len(found) == 15
     for inspection in found.values():
@@ -521,7 +548,7 @@ def test_close_is_quick_and_gives_the_unfinished_jobs_back(share: Share) -> None
     for job in jobs:
         pool.submit(job)
     done: list[Job] = []
-    while len(done) < 64:  # the other batch has a file that hangs
+    while len(done) < 36:  # the other batch has a file that hangs
         done += [inspection.job for inspection in pool.poll(1.0)]
     workers = pids(pool)
     begun = time.monotonic()
@@ -543,20 +570,21 @@ def test_a_storm_of_kills_blames_no_file(share: Share) -> None:
             pool.submit(job)
         found: dict[str, Inspection] = {}
         while pool.outstanding:
-            for inspection in pool.poll(0.2):
+            batch = pool.poll(0.2)
+            for inspection in batch:
                 assert inspection.job.path.decode() not in found
                 found[inspection.job.path.decode()] = inspection
-            if kills < 25 and pids(pool):
+            if batch and pids(pool) and kills < 25:
                 os.kill(chance.choice(pids(pool)), signal.SIGKILL)
                 kills += 1
-    assert len(found) == 600 and kills >= 5
+    assert len(found) == 600 and kills >= 3
     for inspection in found.values():
         check_good(share, inspection)
 
 
 def test_a_worker_that_somebody_stopped_blames_no_file(share: Share) -> None:
     jobs = share.fill(10)
-    with share.pool(workers=1) as pool:
+    with share.pool(workers=1, limits=IMPATIENT) as pool:
         _ = pool.toolchain
         stopped = pids(pool)[0]
         os.kill(stopped, signal.SIGSTOP)

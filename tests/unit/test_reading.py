@@ -68,6 +68,18 @@ def test_digests_bytes_and_stat_are_those_of_the_file(
     assert found.stat == Stat.of(os.lstat(tmp_path / "a.tif"))
 
 
+def test_past_the_page_cache_the_bytes_are_the_same(tmp_path: Path, share: bytes) -> None:
+    content = os.urandom(100_000)
+    with open(tmp_path / "a.tif", "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # dirty pages would stay in the cache
+    reader = Reader(Limits())
+    found = read_as(reader.read(share, b"a.tif", uncached=True))
+    reader.release()
+    assert found.body == content
+
+
 def test_a_file_above_the_limit_is_hashed_in_little_memory(tmp_path: Path, look: Look) -> None:
     with open(tmp_path / "huge.tif", "wb") as file:
         file.truncate(200 << 20)

@@ -187,9 +187,13 @@ def test_lone_surrogates_cannot_reach_the_record() -> None:
 
 def test_jobs_survive_whatever_the_name() -> None:
     roots = [b"/shares/\xff one", b"/"]
-    lines = [(1, 0, True, b"a/\xff\n.tif"), (2**63, 1, False, b"x" * 5000), (3, 0, True, "ä".encode())]
+    lines = [
+        (1, 0, wire.DECODE, b"a/\xff\n.tif"),
+        (2**63, 1, 0, b"x" * 5000),
+        (3, 0, wire.DECODE | wire.UNCACHED, "ä".encode()),
+    ]
     assert wire.decode_jobs(wire.encode_jobs(roots, lines)) == [
-        (number, roots[root], decode, path) for number, root, decode, path in lines
+        (number, roots[root], flags, path) for number, root, flags, path in lines
     ]
 
 
