@@ -93,10 +93,10 @@ def _scan_here(
     from catalog.cli.progress import Progress
     from catalog.errors import UsageError
     from catalog.service.opening import actor, cataloguing
+    from catalog.service.plans import Tally
     from catalog.service.reconcile import Phase
     from catalog.service.scan import scan as scan_targets
     from catalog.service.scan import targets
-    from catalog.service.session import Tally
     from catalog.service.signals import Stop
 
     with (

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from catalog.record.batch import now_ms
 from catalog.record.roots import Root
-from catalog.service.session import Session, Suspect, Tally, new_plan
+from catalog.service.plans import Plan, Suspect, Tally
+from catalog.service.session import Session
 from catalog.terms import EventKind, Job, counted
 from catalog.watch.reconcile import MassRule, recheck_absence
 
@@ -73,7 +74,7 @@ def _look_again(session: Session, suspect: Suspect, tally: Tally) -> None:
         session.suspects.pop(row.file_id, None)
         return
     suspect.looked_again = True
-    session.submit(Job(row.root_id, row.path, row.size), new_plan(tally, row=current))
+    session.submit(Job(row.root_id, row.path, row.size), Plan(tally))
 
 
 def _hold(session: Session, root: Root, held: int, tally: Tally) -> None:

@@ -17,9 +17,10 @@ from typing import Any, Final
 from catalog import notify
 from catalog.record.roots import Root
 from catalog.record.runs import Request
+from catalog.service.plans import Tally
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.scan import ScanResult, Target, add_tally, problem, targets
-from catalog.service.session import Session, Tally
+from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.service.signals import Stop
 from catalog.service.watching import PassRequest, ShareWatch
@@ -138,7 +139,7 @@ class Daemon:
         return False
 
     def _settle_arrivals(self) -> None:
-        if self.session.arrivals_waiting(older_than_seconds=0.0 if not self.session.busy() else 1.0):
+        if self.session.arrivals.waiting(older_than_seconds=0.0 if not self.session.busy() else 1.0):
             self.session.resolve_moves()
 
     def _rest(self) -> None:

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
-from catalog.record import FileRow
+from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
-from catalog.terms import Inspection
+from catalog.service.plans import Key, Plan
+from catalog.terms import Inspection, Presence, printable
+
+COPIES_CONSIDERED: Final = 64
+"""Files with equal content that are looked at as the possible origin of a new path."""
 
 
 class Place(Enum):
@@ -39,6 +45,14 @@ def place_of(row: FileRow, *, inode_trusted: bool) -> Place:
     return Place.SAME
 
 
+def holds(recorder: Recorder, row: FileRow, sha256: bytes) -> bool:
+    """Whether the last recorded content of a file has this raw digest."""
+    if row.content_id is None:
+        return False
+    stored = recorder.batch.question("SELECT sha256 FROM content WHERE content_id = ?", (row.content_id,))
+    return bool(stored[0][0] == sha256)
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """An inspected path whose content belongs to a file that may have moved there."""
@@ -48,12 +62,13 @@ class Arrival:
     """The living file recorded at this path."""
     candidates: tuple[FileRow, ...]
     """Files with this content that are recorded elsewhere."""
+    plan: Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     row: FileRow
-    inspection: Inspection
+    arrival: Arrival
 
 
 def pair(
@@ -76,7 +91,7 @@ def pair(
         gone = [row for row in absent if places[row] is Place.GONE]
         newcomers = [arrival for arrival in left if arrival.row is None]
         if len(gone) == 1 and len(newcomers) == 1:
-            moves_here.append(Move(gone[0], newcomers[0].inspection))
+            moves_here.append(Move(gone[0], newcomers[0]))
             left.remove(newcomers[0])
         moves.extend(moves_here)
         rest.extend(left)
@@ -108,7 +123,77 @@ def _by_inode(
     for file_id, claimants in claims.items():
         # Two names for one inode whose old name is gone: hard links, and nobody can say which one moved.
         if len(claimants) == 1:
-            moves.append(Move(free.pop(file_id), claimants[0].inspection))
+            moves.append(Move(free.pop(file_id), claimants[0]))
         else:
             left.extend(claimants)
     return moves, left, list(free.values())
+
+
+class Arrivals:
+    """Inspected paths that may be moves: put aside until the walk, or the window, has seen both ends."""
+
+    def __init__(self, recorder: Recorder, inode_trusted: Callable[[int], bool]) -> None:
+        self._recorder = recorder
+        self._inode_trusted = inode_trusted
+        self._waiting: dict[Key, Arrival] = {}
+        self._first = 0.0
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._waiting
+
+    def waiting(self, *, older_than_seconds: float = 0.0) -> bool:
+        """Whether any arrival waits, the first of them that long."""
+        return bool(self._waiting) and time.monotonic() - self._first >= older_than_seconds
+
+    def put_aside(self, inspection: Inspection, row: FileRow | None, plan: Plan) -> bool:
+        """Keep an inspection of known content if a file with that content is no longer where it was.
+
+        ``row``: the file recorded at this path, living or a tombstone.
+        """
+        assert inspection.sha256 is not None
+        key = (inspection.job.root_id, inspection.job.path)
+        tombstone = row is not None and row.presence is Presence.MISSING
+        if tombstone and row is not None and holds(self._recorder, row, inspection.sha256):
+            return False  # it is back where it was
+        candidates = tuple(
+            other
+            for other in self._recorder.rows.by_content(inspection.sha256, limit=COPIES_CONSIDERED)
+            if (other.root_id, other.path) != key
+            and place_of(other, inode_trusted=self._inode_trusted(other.root_id)) in (Place.GONE, Place.OTHER)
+        )
+        if not candidates:
+            return False
+        if not self._waiting:
+            self._first = time.monotonic()
+        self._waiting[key] = Arrival(inspection, None if tombstone else row, candidates, plan)
+        return True
+
+    def resolve(self) -> tuple[list[tuple[FileRow, Arrival]], list[Arrival], list[FileRow]]:
+        """Move the files that moved: (file under its new path, arrival), arrivals that are no moves, and the
+        files that were overwritten, which are recorded as missing."""
+        arrivals, self._waiting = list(self._waiting.values()), {}
+        moves, rest = pair(arrivals, inode_trusted=self._inode_trusted)
+        self._recorder.batch.begin()
+        overwritten = self._make_room(moves)
+        moved = []
+        for move in moves:
+            job = move.arrival.inspection.job
+            moved.append((self._recorder.move(move.row, job.root_id, job.path), move.arrival))
+        return moved, rest, overwritten
+
+    def _make_room(self, moves: Iterable[Move]) -> list[FileRow]:
+        """Whoever is recorded where a file moves to has moved away, too, or was overwritten."""
+        moving = {move.row.file_id for move in moves}
+        overwritten = []
+        for move in moves:
+            job = move.arrival.inspection.job
+            there = self._recorder.rows.at(job.root_id, job.path)
+            if there is None or there.presence is Presence.MISSING or there.file_id == move.row.file_id:
+                continue
+            if there.file_id in moving:
+                self._recorder.displace(there)
+            else:
+                reason = f"another file was renamed over it: {printable(move.row.path)}"
+                self._recorder.missing(there, reason)
+                overwritten.append(there)
+        return overwritten

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final, cast
 
-from catalog.record import FileRow
 from catalog.record.batch import now_ms
 from catalog.record.roots import Root
 from catalog.service.absence import confirm_absences
-from catalog.service.session import Session, Tally, new_plan
+from catalog.service.plans import Plan, Tally
+from catalog.service.session import Session
 from catalog.terms import Job
 from catalog.watch.reconcile import Coverage, Differences, KnownFile, compare
 from catalog.watch.selection import Selected
@@ -61,7 +61,7 @@ class Reconcile:
         self._share_there = share_there
         self._trust = session.trust(root.root_id)
         self._coverage = Coverage(start)
-        self._queue: deque[tuple[Job, int | None]] = deque()
+        self._queue: deque[Job] = deque()
         self._began_ms = now_ms()
         self._fresh = not session.recorder.batch.question(
             "SELECT 1 FROM root_count WHERE root_id = ? AND n_files > 0", (root.root_id,)
@@ -84,8 +84,8 @@ class Reconcile:
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
             self._walk_on(time.monotonic() + seconds)
         while self._queue and session.pool.wants_more and session.may_read():
-            job, known = self._queue.popleft()
-            session.submit(job, new_plan(self.tally, row=self._row(known), fresh=self._fresh))
+            job = self._queue.popleft()
+            session.submit(job, Plan(self.tally, fresh=self._fresh))
         if not self._queue:
             session.pool.flush()
         waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS
@@ -95,9 +95,6 @@ class Reconcile:
         self._beat()
         if self.phase in (Phase.INSPECT, Phase.JUDGE) and not self._queue and not session.busy():
             self._conclude()
-
-    def _row(self, known: int | None) -> FileRow | None:
-        return None if known is None else self.session.recorder.rows.by_id(known)
 
     def _beat(self) -> None:
         if time.monotonic() >= self._next_beat:
@@ -141,29 +138,22 @@ class Reconcile:
             self.problems.append((path, f"cannot be looked at: {error.strerror}"))
 
     def _sort(self, listing: Listing, differences: Differences) -> None:
-        tally, queue, folder = self.tally, self._queue, listing.path
+        tally, folder = self.tally, listing.path
         tally.unchanged += differences.unchanged
         for name, look in differences.new:
-            self._enqueue(queue, folder, name, look[0], None)
-        for name, known, look in differences.altered:
-            self._enqueue(queue, folder, name, look[0], known[0])
+            self._enqueue(folder, name, look[0])
+        for name, _, look in differences.altered:
+            self._enqueue(folder, name, look[0])
         if self._suspects_before:
             self._seen_again(listing)
         if differences.vanished:
             self._suspect(folder, {name for name, _ in differences.vanished})
 
-    def _enqueue(
-        self,
-        queue: deque[tuple[Job, int | None]],
-        folder: bytes,
-        name: bytes,
-        size: int,
-        known: int | None,
-    ) -> None:
+    def _enqueue(self, folder: bytes, name: bytes, size: int) -> None:
         path = joined_path(folder, name)
         verdict = self.session.selection.verdict(name, path)
         decode = verdict.decode if isinstance(verdict, Selected) else True
-        queue.append((Job(self.root.root_id, path, size, decode), known))
+        self._queue.append(Job(self.root.root_id, path, size, decode))
         self.tally.queued += 1
         self.tally.queued_bytes += size
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from catalog.errors import NotFound, UsageError
 from catalog.record.roots import Root, Roots
+from catalog.service.plans import Tally
 from catalog.service.reconcile import Phase, Reconcile
-from catalog.service.session import Session, Tally
+from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.terms import RootState, path_fields, printable
 

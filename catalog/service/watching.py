@@ -15,8 +15,9 @@ from typing import Any, Final
 from catalog.backlog import Due
 from catalog.record.roots import Root
 from catalog.service.absence import confirm_absences
+from catalog.service.plans import Plan, Tally
 from catalog.service.reconcile import Phase, Reconcile
-from catalog.service.session import Session, Tally, new_plan
+from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.terms import Change, Job, Reason, RootState, WatchMode, counted, printable
 from catalog.watch.hints import Hints
@@ -282,7 +283,7 @@ class ShareWatch:
                 session.backlog.acknowledge(due)
                 return
         job = Job(self.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, new_plan(self.tally, row=row, due=due))
+        session.submit(job, Plan(self.tally, due=due))
 
     def _left_out(self, path: bytes) -> bool:
         folder = path.rpartition(b"/")[0]

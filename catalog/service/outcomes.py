@@ -1,0 +1,200 @@
+"""What becomes of an inspection: recorded, put aside as a possible move, read again, or given up for now."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from catalog import drift
+from catalog.record import FileRow, Recorded
+from catalog.service.moves import holds
+from catalog.service.plans import Plan
+from catalog.terms import (
+    Change,
+    FailureKind,
+    Fidelity,
+    Inspection,
+    Job,
+    Manner,
+    Outcome,
+    Presence,
+    Reason,
+    printable,
+)
+from catalog.watch.reconcile import racy_until_ns
+
+if TYPE_CHECKING:
+    from catalog.service.session import Session
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 0.5
+MOVING_ATTEMPTS: Final = 6
+BUSY_RETRY_SECONDS: Final = 60.0
+SHARE_ERRORS: Final = frozenset(
+    (
+        errno.EIO,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+        errno.ENODEV,
+        errno.EHOSTUNREACH,
+    )
+)
+"""Errors of a share rather than of a file: believed only when the share itself is still there."""
+
+_COUNTERS: Final = {
+    Recorded.ADDED: "new",
+    Recorded.CHANGED: "changed",
+    Recorded.TOUCHED: "touched",
+    Recorded.REAPPEARED: "reappeared",
+    Recorded.UNCHANGED: "unchanged",
+}
+
+
+class Outcomes:
+    """Takes results for a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._recorder = session.recorder
+
+    def take(self, inspection: Inspection, plan: Plan) -> None:
+        """Deal with one result of the pool."""
+        if inspection.failure is not None:
+            self._failed(inspection, plan)
+            return
+        plan.tally.inspected += 1
+        if inspection.stat is not None:
+            plan.tally.bytes_read += inspection.stat.size
+        job = inspection.job
+        if inspection.analysis is None and job.decode:
+            row = self._row(job, plan)
+            if self._session.arrivals.put_aside(inspection, row, plan):
+                return
+        self.record(inspection, plan)
+
+    def _row(self, job: Job, plan: Plan) -> FileRow | None:
+        """The file whose history this path continues, as the record has it now: it may have moved since."""
+        return None if plan.fresh else self._recorder.rows.at(job.root_id, job.path)
+
+    def record(self, inspection: Inspection, plan: Plan) -> None:
+        """Record a look that has digests, unless it must be confirmed first."""
+        session, job, tally = self._session, inspection.job, plan.tally
+        row = self._row(job, plan)
+        if row is not None and self._to_be_confirmed(inspection, row, plan):
+            return
+        try:
+            recorded = self._recorder.record(inspection, row)
+        except LookupError:
+            # The content's row went with a transaction that was rolled back: inspect the file again.
+            session.submit_later(job, plan, 0.0)
+            return
+        if not plan.counted:
+            tally.count(_COUNTERS[recorded])
+            analysis = inspection.analysis
+            if analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE:
+                tally.undecodable += 1
+        if row is not None:
+            session.suspects.pop(row.file_id, None)
+        if plan.due is not None:
+            session.backlog.acknowledge(plan.due)
+        self._look_again_if_racy(inspection, plan)
+
+    # ------------------------------------------------------------------------------------- second looks
+
+    def _to_be_confirmed(self, inspection: Inspection, row: FileRow, plan: Plan) -> bool:
+        """Alarm only on what was confirmed: rot, stealth, unexplained and broken are read a second time, past
+        the page cache, before they are recorded. True when that reading is under way."""
+        if not self._alarming(inspection, row) or plan.first_reading == inspection.sha256:
+            return False
+        job = inspection.job
+        if plan.first_reading is not None:
+            # Two readings, two contents: the file moves, or the way to it is bad. Neither is a verdict.
+            self._moving(job, plan, "two readings in a row gave different bytes")
+            return True
+        again = dataclasses.replace(plan, first_reading=inspection.sha256)
+        self._session.submit_later(dataclasses.replace(job, uncached=True), again, 0.0)
+        return True
+
+    def _alarming(self, inspection: Inspection, row: FileRow) -> bool:
+        """Whether recording this would say rot, stealth, unexplained or broken."""
+        assert inspection.stat is not None and inspection.sha256 is not None
+        if row.content_id is None or row.presence is Presence.MISSING:
+            return False
+        if holds(self._recorder, row, inspection.sha256):
+            return False
+        trust = self._recorder.trust(row.root_id)
+        manner = drift.manner(
+            row.stat,
+            inspection.stat,
+            ctime_trusted=trust.ctime_trusted,
+            mtime_granularity_ns=trust.mtime_granularity_ns,
+        )
+        if manner is not Manner.ORDINARY:
+            return True
+        analysis = inspection.analysis
+        undecodable = analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE
+        return undecodable and row.outcome is Outcome.OK
+
+    def _look_again_if_racy(self, inspection: Inspection, plan: Plan) -> None:
+        """A rewrite within the same time stamp would go unnoticed: read once more when the stamp is old."""
+        stat = inspection.stat
+        assert stat is not None
+        look = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
+        until = racy_until_ns(look, self._session.trust(inspection.job.root_id))
+        if inspection.started_ms * 1_000_000 < until and not plan.counted:
+            later = Plan(plan.tally, counted=True)
+            seconds = max(0.0, until / 1e9 - time.time()) + 0.01
+            self._session.submit_later(dataclasses.replace(inspection.job, uncached=False), later, seconds)
+
+    # ----------------------------------------------------------------------------------------- failures
+
+    def _failed(self, inspection: Inspection, plan: Plan) -> None:
+        job, failure, session = inspection.job, inspection.failure, self._session
+        assert failure is not None
+        if failure.kind is FailureKind.GONE:
+            row = self._row(job, plan)
+            if row is not None:
+                session.suspect(row, failure.reason)
+            self._acknowledge(plan)
+            return
+        if failure.kind is FailureKind.MOVING:
+            self._moving(job, plan, failure.reason)
+            return
+        if failure.errno in SHARE_ERRORS:
+            session.share_trouble.add(job.root_id)
+        if plan.attempts < 1:
+            # Many read errors pass (a busy server, a lost packet): believed when they come twice.
+            session.submit_later(job, dataclasses.replace(plan, attempts=1), RETRY_SECONDS)
+            return
+        plan.tally.unreadable += 1
+        self._recorder.failed(job.root_id, job.path, self._row(job, plan), Outcome.UNREADABLE, failure.reason)
+        self._acknowledge(plan)
+
+    def _acknowledge(self, plan: Plan) -> None:
+        if plan.due is not None:
+            self._recorder.batch.begin()
+            self._session.backlog.acknowledge(plan.due)
+
+    def _moving(self, job: Job, plan: Plan, reason: str) -> None:
+        """The file changed while it was read. Never recorded half: tried again, then left to the backlog."""
+        attempts = plan.attempts + 1
+        session = self._session
+        if attempts < MOVING_ATTEMPTS:
+            again = dataclasses.replace(plan, attempts=attempts, first_reading=None)
+            session.submit_later(job, again, RETRY_SECONDS * attempts)
+            return
+        plan.tally.pending += 1
+        log.info("still being written: %s (%s)", printable(job.path), reason)
+        row = self._row(job, plan)
+        self._recorder.failed(job.root_id, job.path, row, Outcome.PENDING, f"still being written: {reason}")
+        if plan.due is not None:
+            session.backlog.postpone(plan.due, reason, delay_seconds=BUSY_RETRY_SECONDS)
+        else:
+            change = Change(job.root_id, job.path, Reason.RETRY)
+            session.backlog.enqueue([change], delay_seconds=BUSY_RETRY_SECONDS)

@@ -1,0 +1,68 @@
+"""What a path in flight carries with it, and what is counted on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catalog.backlog import Due
+from catalog.record import FileRow
+
+Key = tuple[int, bytes]
+"""(root_id, path relative to the root)."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been seen and done, for summaries and progress."""
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    touched: int = 0
+    unchanged: int = 0
+    missing: int = 0
+    moved: int = 0
+    reappeared: int = 0
+    unreadable: int = 0
+    undecodable: int = 0
+    pending: int = 0
+    held_missing: int = 0
+    unknown_folders: int = 0
+    inspected: int = 0
+    bytes_read: int = 0
+    symlinks: int = 0
+    ignored: int = 0
+    special: int = 0
+    queued: int = 0
+    queued_bytes: int = 0
+
+    def count(self, name: str) -> None:
+        """One more of a kind."""
+        setattr(self, name, getattr(self, name) + 1)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Why a path is in flight, and what is to be done with its inspection."""
+
+    tally: Tally
+    due: Due | None = None
+    """Its row in the backlog, to be acknowledged with the result."""
+    fresh: bool = False
+    """The root has never held a file: nothing to look up."""
+    attempts: int = 0
+    counted: bool = False
+    """In the tally already: this is a second look at the same change."""
+    first_reading: bytes | None = None
+    """sha256 of a reading that would raise an alarm: believed when the disk says so a second time."""
+
+
+@dataclass(slots=True)
+class Suspect:
+    """A file that was not found where it was."""
+
+    row: FileRow
+    since: float
+    """time.monotonic() of the first look that did not find it."""
+    reason: str
+    looked_again: bool = False
