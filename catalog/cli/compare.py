@@ -61,10 +61,11 @@ def compare(
     """
     from catalog import drift
     from catalog.cli.output import Frame, Incomplete, answer
+    from catalog.cli.single_files import existing
     from catalog.inspection import run_alone
 
     run = invocation(context)
-    paths = _named([os.fsencode(old), os.fsencode(new)])
+    paths = existing(os.fsencode(old), os.fsencode(new))
     if picture is not None:
         _check_target(os.fsencode(picture), paths, force=force)
     limits = run.settings.limits
@@ -91,16 +92,6 @@ def compare(
         _draw(run, paths, limits, os.fsencode(picture), force=force)
     findings = Exit.FINDINGS if same is False else Exit.OK
     conclude(incomplete=same is None, allow_incomplete=allow_incomplete, findings=findings)
-
-
-def _named(paths: list[bytes]) -> list[bytes]:
-    """The paths, when there are files. Raises NotFound, UsageError."""
-    from catalog.cli.single_files import is_absent, not_found
-
-    absent = [path for path in paths if is_absent(path)]
-    if absent:
-        raise not_found(list(dict.fromkeys(absent)))
-    return paths
 
 
 def _evidence(path: bytes, look: Inspection) -> Evidence:
@@ -233,7 +224,7 @@ def _tag_lines(tags: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 # ------------------------------------------------------------------------------------- the difference picture
 
 
-def _check_target(target: bytes, paths: list[bytes], *, force: bool) -> None:
+def _check_target(target: bytes, paths: tuple[bytes, ...], *, force: bool) -> None:
     """Refuse a place for the picture before any work is done. Raises UsageError."""
     name = printable(target)
     if not target.lower().endswith(b".png"):
@@ -248,7 +239,7 @@ def _check_target(target: bytes, paths: list[bytes], *, force: bool) -> None:
         raise UsageError(f"the file exists: {name}", hint="choose another name, or overwrite it with --force")
 
 
-def _draw(run: Invocation, paths: list[bytes], limits: Limits, target: bytes, *, force: bool) -> None:
+def _draw(run: Invocation, paths: tuple[bytes, ...], limits: Limits, target: bytes, *, force: bool) -> None:
     from catalog.inspection import run_alone
 
     drawn = run_alone("picture", {"one": paths[0], "other": paths[1]}, limits)

@@ -46,6 +46,14 @@ def is_absent(path: bytes) -> bool:
     return False
 
 
+def existing(*paths: bytes) -> tuple[bytes, ...]:
+    """The same paths, all of them there. Raises NotFound naming those that are not, UsageError for a folder."""
+    absent = [path for path in dict.fromkeys(paths) if is_absent(path)]
+    if absent:
+        raise not_found(absent)
+    return paths
+
+
 def vanished(failure: Failure) -> bool:
     """Whether the file went away between its naming and its reading."""
     return failure.errno in _ABSENT
@@ -124,9 +132,13 @@ def _value_words(value: Any) -> str:
 
 def _bytes_words(raw: bytes, count: int) -> str:
     """BYTE and UNDEFINED hold numbers, text (ExifVersion, XMP) and anything else."""
-    text = raw.rstrip(b"\0")
-    if len(text) >= 4 and text.isascii() and all(c.isprintable() or c.isspace() for c in text.decode()):
-        return _value_words(text.decode())
+    try:
+        text = raw.rstrip(b"\0").decode()
+    except UnicodeDecodeError:
+        text = ""
+    # XMP holds a byte order mark in its first line.
+    if len(text) >= 4 and all(c.isprintable() or c.isspace() or c == "\ufeff" for c in text):
+        return _value_words(text)
     if len(raw) <= 4:
         return values_words(list(raw))
     more = f" … ({counted(max(count, len(raw)), 'byte')})" if len(raw) > VALUES_SHOWN else ""

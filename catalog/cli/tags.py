@@ -42,12 +42,13 @@ def tags(
       catalog tags --json photo.jpg | jq '.ifds[] | select(.kind == "gps")'
     """
     from catalog.cli.output import Frame, Incomplete, answer_rows
+    from catalog.cli.single_files import existing
     from catalog.inspection import run_alone
 
     run = invocation(context)
     form = chosen(json=as_json, ndjson=ndjson, csv=csv)
-    path = os.fsencode(file)
-    found: Inspection = run_alone("tags", {"path": _named(path)}, run.settings.limits)["inspection"]
+    (path,) = existing(os.fsencode(file))
+    found: Inspection = run_alone("tags", {"path": path}, run.settings.limits)["inspection"]
     unread = _unread(path, found)
     lacking = (Incomplete(None, f"{printable(path)}: {unread}"),) if unread else ()
     analysis = found.analysis
@@ -60,15 +61,6 @@ def tags(
     else:
         answer_rows(run, frame, _listing(), rows, form=form, more=more)
     conclude(incomplete=unread is not None, allow_incomplete=allow_incomplete)
-
-
-def _named(path: bytes) -> bytes:
-    """The path, when there is a file. Raises NotFound, UsageError."""
-    from catalog.cli.single_files import is_absent, not_found
-
-    if is_absent(path):
-        raise not_found([path])
-    return path
 
 
 def _unread(path: bytes, found: Inspection) -> str | None:
