@@ -60,7 +60,7 @@ def confirm_absences(
         session.recorder.missing(suspect.row, reason)
         session.suspects.pop(suspect.row.file_id, None)
         tally.missing += 1
-    session.recorder.commit()
+    session.commit()
     return len(gone)
 
 
@@ -93,4 +93,4 @@ def _hold(session: Session, root: Root, held: int, tally: Tally) -> None:
         session.recorder.batch.event(
             EventKind.HELD, at_ms=now_ms(), root_id=root.root_id, detail={"files": held}
         )
-    session.recorder.commit()
+    session.commit()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from catalog import notify
+from catalog.errors import DatabaseFull
 from catalog.record.roots import Root
 from catalog.record.runs import Request
 from catalog.service.plans import Tally
@@ -33,6 +34,7 @@ DESK_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 2.0
 DUE_LIMIT: Final = 1000
 IDLE_WORKERS_SECONDS: Final = 60.0
+FULL_SECONDS: Final = 5.0
 
 
 class Heart:
@@ -97,12 +99,16 @@ class Daemon:
         ready()
         notify.ready(self._words())
         while not self._stop():
-            if not self._turn():
-                self._rest()
+            try:
+                with self.session.contained():
+                    if not self._turn():
+                        self._rest()
+            except DatabaseFull as error:
+                self._wait_for_space(error)
         notify.stopping("stopping")
         notify.extend_timeout(60)
         self.session.resolve_moves()
-        self.session.recorder.commit()
+        self.session.commit()
         self.session.runs.daemon_stopped()
 
     def _turn(self) -> bool:
@@ -126,8 +132,20 @@ class Daemon:
             self._next_beat = now + BEAT_SECONDS
             self._beat()
         elif self.session.recorder.due:
-            self.session.recorder.commit()
+            self.session.commit()
         return more or self.session.busy()
+
+    def _wait_for_space(self, error: DatabaseFull) -> None:
+        """The disk of the catalogue is full: nothing is lost, what was not recorded is found again."""
+        log.error("%s; waiting for space", error)
+        self.session.recorder.rollback()
+        for watch in self.watches.values():
+            watch.abandon("no space for the catalogue")
+        notify.status(str(error))
+        until = time.monotonic() + FULL_SECONDS
+        while time.monotonic() < until and not self._stop():
+            self._heart.beat()
+            time.sleep(IDLE_SECONDS)
 
     def _take_due(self) -> bool:
         online = [watch.root_id for watch in self.watches.values() if watch.online]
@@ -144,7 +162,7 @@ class Daemon:
 
     def _rest(self) -> None:
         if self.session.recorder.batch.open:
-            self.session.recorder.commit()
+            self.session.commit()
         if time.monotonic() - self._busy_since > IDLE_WORKERS_SECONDS:
             self.session.pool.stop_idle()
             self._busy_since = time.monotonic()
@@ -178,7 +196,7 @@ class Daemon:
                 continue
             self._taken.add(request.request_id)
             self.session.runs.take(request.request_id)
-            self.session.recorder.commit()
+            self.session.commit()
             if request.kind == "scan":
                 self._start_scan(request)
             else:
@@ -212,7 +230,7 @@ class Daemon:
             "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
         }
         self.session.runs.daemon_beats(status)
-        self.session.recorder.commit()
+        self.session.commit()
         notify.status(self._words())
 
     def _words(self) -> str:
@@ -281,5 +299,5 @@ class RequestedScan:
 
     def _answer(self) -> None:
         self._result.seconds = time.monotonic() - self._began
-        self._daemon.session.recorder.commit()
+        self._daemon.session.commit()
         self._daemon.session.runs.answer(self._request.request_id, self._result.document())

@@ -79,6 +79,10 @@ class Reconcile:
 
     def step(self, seconds: float) -> None:
         """Work for about this long: walk while there is room, feed the workers, take their results."""
+        with self.session.contained():
+            self._step(seconds)
+
+    def _step(self, seconds: float) -> None:
         session = self.session
         session.recorder.batch.run_id = self.run_id
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
@@ -193,7 +197,9 @@ class Reconcile:
         session.resolve_moves()
         if session.busy():
             return
-        session.recorder.commit()
+        session.commit()
+        if session.busy():
+            return
         if self.phase is Phase.INSPECT:
             self.phase = Phase.SEEN
             return

@@ -164,7 +164,7 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
         add_tally(result.tally, reconcile.tally)
         result.problems.extend(problem(reconcile.root, path, reason) for path, reason in reconcile.problems)
     if result.interrupted:
-        session.recorder.commit()
+        session.commit()
     for shown in result.roots:
         shown["state"] = session.roots.named(shown["name"]).state.value
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import itertools
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from catalog.backlog import Backlog
 from catalog.config import Settings
+from catalog.errors import CatalogError
 from catalog.inspection import Pool
 from catalog.record import FileRow, Recorder
 from catalog.record.roots import Root, Roots
@@ -17,7 +21,7 @@ from catalog.service.moves import Arrivals
 from catalog.service.outcomes import Outcomes
 from catalog.service.plans import Key, Plan, Suspect
 from catalog.store.engine import writing_engine
-from catalog.terms import Job, Presence
+from catalog.terms import Inspection, Job, Outcome, Presence, printable
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 
@@ -45,6 +49,9 @@ class Session:
         self._retried: set[Key] = set()
         self._order = itertools.count()
         self._read_at = 0.0
+        self._uncommitted: list[tuple[Job, Plan]] = []
+        self._alone = 0
+        """Files that are to be recorded in a transaction of their own, after one of them spoiled another."""
         self.pool = Pool(
             workers=settings.workers,
             limits=settings.limits,
@@ -128,13 +135,63 @@ class Session:
         number = 0
         for inspection in self.pool.poll(timeout):
             plan = self._plans.pop((inspection.job.root_id, inspection.job.path))
-            self._outcomes.take(inspection, plan)
+            self._take(inspection, plan)
             number += 1
         if not self._plans and self._retries and timeout > 0 and not number:
             time.sleep(timeout)  # the pool returns at once when it has nothing to do
         if self.recorder.due:
-            self.recorder.commit()
+            self.commit()
         return number
+
+    def _take(self, inspection: Inspection, plan: Plan) -> None:
+        self._uncommitted.append((inspection.job, plan))
+        with self.contained():
+            self._outcomes.take(inspection, plan)
+            if self._alone:
+                self._alone -= 1
+                self.commit()
+
+    def commit(self) -> None:
+        """Make durable what was recorded. What cannot be written, for a fault of ours, costs one file."""
+        with self.contained():
+            self.recorder.commit()
+            self._uncommitted.clear()
+
+    @contextmanager
+    def contained(self) -> Iterator[None]:
+        """Keep a fault of ours in the block from costing more than the file that provokes it.
+
+        The world's errors pass, and so does a fault that no file of the open transaction explains.
+        """
+        try:
+            yield
+        except CatalogError:
+            self._uncommitted.clear()
+            raise
+        except Exception as error:
+            if not self._uncommitted:
+                raise
+            self._isolate(error)
+
+    def _isolate(self, error: Exception) -> None:
+        """Something in this transaction cannot be recorded. Everything is inspected again, a file at a time;
+        the one that fails alone is recorded with the reason."""
+        self.recorder.rollback()
+        lost, self._uncommitted = self._uncommitted, []
+        if len(lost) > 1:
+            log.warning("a transaction of %d files failed, each is tried alone: %r", len(lost), error)
+            self._alone += len(lost)
+            for job, plan in lost:
+                self.submit_later(job, dataclasses.replace(plan, counted=True), 0.0)
+            return
+        for job, plan in lost:
+            log.error("%s cannot be recorded, a bug of ours", printable(job.path), exc_info=error)
+            reason = f"could not be recorded, a bug of catalog: {type(error).__name__}: {error}"
+            self.recorder.failed(job.root_id, job.path, None, Outcome.UNREADABLE, printable(reason))
+            if plan.due is not None:
+                self.backlog.acknowledge(plan.due)
+            plan.tally.unreadable += 1
+        self.recorder.commit()
 
     def _resubmit(self) -> None:
         while self._retries and self._retries[0][0] <= time.monotonic():

@@ -71,7 +71,7 @@ class Shares:
         if changed:
             session.roots.set_state(current, check.state, check.reason or None)
         if changed or learned:
-            session.recorder.commit()
+            session.commit()
             session.recorder.forget_mounts()
             session.roots_by_id[root.root_id] = session.roots.by_id(root.root_id)
         return check

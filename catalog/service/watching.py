@@ -141,7 +141,7 @@ class ShareWatch:
     def _tell_mode(self) -> None:
         self.session.recorder.batch.begin()
         self.session.roots.set_mode(self.root_id, self.mode.value, self.mode_reason, len(self.uncovered))
-        self.session.recorder.commit()
+        self.session.commit()
 
     def _stop_source(self) -> None:
         source, self._source = self._source, None
@@ -192,14 +192,15 @@ class ShareWatch:
             self.start()
         else:
             self._stop_source()
-            self._abandon(f"the share went {check.state.value}")
+            self.abandon(f"the share went {check.state.value}")
 
-    def _abandon(self, why: str) -> None:
+    def abandon(self, why: str) -> None:
+        """Give a reconcile up; a new one is due at once."""
         if self._current is not None:
             self._current[1].finished(None, why)
             self._current = None
             self.session.recorder.batch.run_id = None
-            self._clock.hurry()
+        self._clock.hurry()
 
     def _check_source(self) -> None:
         if self._source is None:
@@ -239,7 +240,7 @@ class ShareWatch:
             # Durable before it leaves memory.
             self.session.recorder.batch.begin()
             self.session.backlog.enqueue(changes)
-            self.session.recorder.commit()
+            self.session.commit()
 
     def _ask_subtree(self, path: bytes) -> None:
         waiting = [request.start for request in self._passes]
