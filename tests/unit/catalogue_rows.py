@@ -343,7 +343,7 @@ class CatalogueRows:
         )[0]
         path = folder + b"/" + name if folder else name
         content_id = self.content(picture)
-        rev_id = self.revision(file_id, content_id, root_id, path, observed_ms=at_ms)
+        rev_id = self.revision(file_id, content_id, root_id, path, observed_ms=at_ms, size=picture.size)
         pixel_id, view_id = self.rasters(picture) if picture.fidelity.sound else (None, None)
         undecodable = picture.fidelity is Fidelity.UNDECODABLE
         self.run_sql(
