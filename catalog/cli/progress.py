@@ -92,6 +92,8 @@ class Progress:
                 console=Console(file=self._stream),
                 transient=True,
                 auto_refresh=False,
+                redirect_stdout=False,  # stdout carries the answer, also while the bar is drawn
+                redirect_stderr=False,
             )
             self._bar.start()
             self._task = self._bar.add_task(self._title, total=None, words=words)
