@@ -222,8 +222,8 @@ def _unwrapped() -> Iterator[None]:
         raise
 
 
-def upgrade(connection: Connection, revision: str = SCHEMA_HEAD) -> None:
-    """Run the migrations on an open transaction, then re-create views and triggers and stamp the file.
+def upgrade(connection: Connection) -> None:
+    """Run all migrations on an open transaction, then re-create views and triggers and stamp the file.
 
     What users added to the file (views, triggers) comes back as it was. Raises Damaged when references
     would break; the caller rolls back.
@@ -236,13 +236,12 @@ def upgrade(connection: Connection, revision: str = SCHEMA_HEAD) -> None:
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
-    if revision == SCHEMA_HEAD:
-        create_programs(connection)
-        for statement in foreign:
-            connection.exec_driver_sql(statement)
-        connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_NUMBER}")
-        connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    command.upgrade(config, SCHEMA_HEAD)
+    create_programs(connection)
+    for statement in foreign:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA_NUMBER}")
+    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
     broken: list[Any] = list(connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(3))
     if broken:
         raise Damaged(
