@@ -45,7 +45,8 @@ class Pool:
     the analysis, the others have ``analysis=None`` and are delivered after it.
 
     ``full_values``: no tag value is cut. ``follow_links``: links inside a share are read, not refused.
-    ``with_toolchain`` False: do not compute the epoch before it is asked for.
+    No worker is started before there is something to do. The first one computes the toolchain, and ``known`` is not
+    asked before that is there, so that it may ask for it; ``with_toolchain`` False: only when it is asked for.
 
     ``fileno`` is readable when ``poll`` has something to do; while anything is outstanding, call ``poll`` a
     few times a second in any case, since it watches the deadlines. Not for several threads, and the thread
@@ -80,6 +81,7 @@ class Pool:
         }
         self._root_paths = root_paths
         self._known = known
+        self._with_toolchain = with_toolchain
         self._toolchain: Toolchain | None = None
         self._mark: str | None = None
         self.landlock: int | None = None
@@ -94,15 +96,14 @@ class Pool:
         self._false_starts = 0
         self._broken: WorkerFailed | None = None
         self._crew = Crew(setup, limits.seconds)
-        self._start_worker(toolchain=with_toolchain)
 
     # ------------------------------------------------------------------------------------ for the caller
 
     @property
     def toolchain(self) -> Toolchain:
-        """The decoders and their epoch. Waits for the first worker; raises WorkerFailed."""
+        """The decoders and their epoch. Starts a worker if need be, and waits for it; raises WorkerFailed."""
         while self._toolchain is None:
-            if not any(worker.asked for worker in self._crew.workers):
+            if not self._toolchain_comes:
                 self._start_worker(toolchain=True)
             self._turn(TICK_SECONDS)
         return self._toolchain
@@ -244,6 +245,10 @@ class Pool:
         """Ask the record about all new contents at once, and tell the workers what to decode."""
         if not self._looked:
             return
+        if self._with_toolchain and self._toolchain is None:
+            if not self._toolchain_comes:  # its worker died over it
+                self._start_worker(toolchain=True)
+            return
         contents = [ticket.look[2] for _, ticket in self._looked if ticket.look]
         unknown = [sha256 for sha256 in distinct(contents) if sha256 not in self._leaders]
         known = self._known(unknown) if unknown else set()
@@ -303,7 +308,7 @@ class Pool:
         busy = sum(1 for w in self._crew.workers if w.tickets)
         wanted = min(self._size, busy + self._queue.batches + len(self._alone))
         for _ in range(wanted - len(self._crew.workers)):
-            self._start_worker()
+            self._start_worker(toolchain=self._with_toolchain and not self._toolchain_comes)
 
     def _dispatch_alone(self, able: list[Worker]) -> None:
         """Suspects go to workers that have decoded nothing: the crash may have been another file's doing."""
@@ -340,7 +345,12 @@ class Pool:
             worker.bytes += ticket.size
         self._crew.send(worker, Frame.JOBS, wire.encode_jobs(paths, lines))
 
-    def _start_worker(self, *, toolchain: bool = False) -> None:
+    @property
+    def _toolchain_comes(self) -> bool:
+        """It is there, or a worker is about to tell it."""
+        return self._toolchain is not None or any(worker.asked for worker in self._crew.workers)
+
+    def _start_worker(self, *, toolchain: bool) -> None:
         try:
             self._crew.start(toolchain=toolchain)
         except OSError as error:

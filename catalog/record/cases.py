@@ -85,13 +85,13 @@ class Cases:
         """
         row = self._batch.rows("SELECT sha256, size FROM content WHERE content_id = ?", (content_id,))[0]
         connection = self._batch.connection
-        loaded = load_analysis(connection, content_id, self._facts.epoch_id)
+        loaded = load_analysis(connection, content_id, self._facts.decoders.epoch_id)
         loaded = loaded or load_analysis(connection, content_id)
         if loaded is None:
             return Evidence("ok", row[1], row[0])
         analysis, epoch = loaded
         if analysis.fidelity is Fidelity.EXACT:
-            epoch = self._facts.epoch
+            epoch = self._facts.decoders.epoch
         undecodable = analysis.fidelity is Fidelity.UNDECODABLE
         state = "undecodable" if undecodable else "ok"
         return Evidence(state, row[1], row[0], analysis, epoch, analysis.reason if undecodable else None)
@@ -321,7 +321,7 @@ class Cases:
         )
         # An old epoch's digest of a lossy codec is comparable to nothing (docs/pixel-checksum.md).
         sound = f"({{0}}.fidelity = {_EXACT} OR ({{0}}.fidelity = {_DECODER} AND {{0}}.epoch_id = ?))"
-        epoch = self._facts.epoch_id
+        epoch = self._facts.decoders.epoch_id
         rows = self._batch.rows(
             select.format("file AS f") + " AND f.content_id = ? LIMIT 1", (row.file_id, baseline)
         ) or self._batch.rows(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from catalog.record.batch import Batch, bounded, now_ms
@@ -39,10 +39,22 @@ class Known(NamedTuple):
     """A content that the record knew was analysed anew: other files that hold it may be told otherwise now."""
 
 
-class Facts:
-    """Contents and analyses of one decoder epoch, interned through one batch."""
+class Decoders(NamedTuple):
+    """The agent of all analyses, as rows refer to it."""
 
-    def __init__(self, batch: Batch, toolchain: Toolchain) -> None:
+    epoch_id: int
+    toolchain_id: int
+    epoch: bytes
+
+
+class Facts:
+    """Contents and analyses of one decoder epoch, interned through one batch.
+
+    ``toolchain`` may be a question: it is asked when the first analysis is looked for, because the answer costs
+    the start of a decode worker. A scan that finds nothing new never needs it.
+    """
+
+    def __init__(self, batch: Batch, toolchain: Toolchain | Callable[[], Toolchain]) -> None:
         self._batch = batch
         self._tagsets = TagSets(batch)
         self._analysed: dict[bytes, Known] = {}
@@ -53,20 +65,30 @@ class Facts:
         """Raw digests that the record did not have when it was asked last, and were not interned since."""
         self._rasters: dict[tuple[bytes | None, int, int], int] = {}
         self._layouts: dict[Layout, int] = {}
+        self._toolchain = toolchain
+        self._decoders: Decoders | None = None
         batch.after_rollback(self._forget)
-        batch.begin()
-        self.epoch_id = self._epoch(toolchain)
-        self.epoch = toolchain.epoch
-        self.toolchain_id = self._toolchain(toolchain)
-        batch.commit()
 
     # -------------------------------------------------------------------------------------- toolchain
+
+    @property
+    def decoders(self) -> Decoders:
+        """Who analyses, recorded. Raises what the question raises."""
+        if self._decoders is None:
+            toolchain = self._toolchain() if callable(self._toolchain) else self._toolchain
+            alone = not self._batch.open
+            self._batch.begin()
+            epoch_id = self._epoch_id(toolchain)
+            self._decoders = Decoders(epoch_id, self._toolchain_id(toolchain, epoch_id), toolchain.epoch)
+            if alone:
+                self._batch.commit()
+        return self._decoders
 
     def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         row = self._batch.lookup(sql, parameters)
         return row[0] if row else None
 
-    def _epoch(self, toolchain: Toolchain) -> int:
+    def _epoch_id(self, toolchain: Toolchain) -> int:
         key = (toolchain.spec, toolchain.epoch)
         select = "SELECT epoch_id FROM epoch WHERE spec = ? AND digest = ?"
         found = self._one(select, key)
@@ -75,8 +97,8 @@ class Facts:
             found = self._one(select, key)
         return int(found)
 
-    def _toolchain(self, toolchain: Toolchain) -> int:
-        key = (self.epoch_id, json.dumps(dict(toolchain.components), sort_keys=True))
+    def _toolchain_id(self, toolchain: Toolchain, epoch_id: int) -> int:
+        key = (epoch_id, json.dumps(dict(toolchain.components), sort_keys=True))
         select = "SELECT toolchain_id FROM toolchain WHERE epoch_id = ? AND components = ?"
         found = self._one(select, key)
         if found is None:
@@ -94,6 +116,7 @@ class Facts:
 
     def _forget(self) -> None:
         """Ids that were interned in a transaction that is gone must not be used again."""
+        self._decoders = None
         for cache in (*self._caches(), self._waiting):
             cache.clear()
 
@@ -127,7 +150,7 @@ class Facts:
             self._batch.flush()
         # What waits for the flush is known to the caches; without loaders nothing need be written for this.
         ask = self._batch.lookups if self._batch.open else self._batch.committed
-        rows = ask(sql, (self.epoch_id, *rest))
+        rows = ask(sql, (self.decoders.epoch_id, *rest))
         self._absent.update(digest for digest in rest if digest not in self._waiting)
         for digest, fidelity, loader_errors in rows:
             self._absent.discard(digest)
@@ -176,7 +199,7 @@ class Facts:
             row = self._batch.lookup(
                 "SELECT c.content_id, a.fidelity, a.reason, a.pixel_id, a.view_id FROM content AS c JOIN"
                 " analysis AS a ON a.content_id = c.content_id AND a.epoch_id = ? WHERE c.sha256 = ?",
-                (self.epoch_id, sha256),
+                (self.decoders.epoch_id, sha256),
             )
             if row is None:
                 raise LookupError("the content is unknown, or not known to this decoder epoch")
@@ -200,7 +223,7 @@ class Facts:
         batch.add(
             "analysis",
             (
-                *(content_id, self.epoch_id, self.toolchain_id, FIDELITY.number[fidelity]),
+                *(content_id, *self.decoders[:2], FIDELITY.number[fidelity]),
                 *(analysis.reason, pixel_id, view_id, analysis.payload, analysis.payload_reason),
                 *_image_columns(analysis.image),
                 self._layout(analysis.layout),
@@ -221,7 +244,7 @@ class Facts:
         Loader checksums were asked for later, a crash was tried again, or the decoders are new: then the
         analysis of the older epoch stays beside this one, and only tags, which need no decoder, are replaced.
         """
-        key = (content_id, self.epoch_id)
+        key = (content_id, self.decoders.epoch_id)
         where = "WHERE content_id = ? AND epoch_id = ?"
         loaders = self._batch.rows(f"SELECT {_LOADERS} FROM analysis {where}", key)
         self._batch.execute(f"DELETE FROM analysis {where}", key)
@@ -257,7 +280,7 @@ class Facts:
             self._batch.add(
                 "page",
                 (
-                    *(content_id, self.epoch_id, number, PAGE_ROLE.number[page.role]),
+                    *(content_id, self.decoders.epoch_id, number, PAGE_ROLE.number[page.role]),
                     *(bounded(page.width), bounded(page.height), page.model, page.dtype, page.channels),
                     *(page.pixels, page.view),
                 ),

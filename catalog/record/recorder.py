@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -57,14 +57,14 @@ class Recorder:
     the record is asked again, so that neither an accept nor a move of the meantime is undone.
 
     ``auto_accept``: kinds of drift whose ordinary cases become the new baseline by themselves; never damage
-    nor absence.
+    nor absence. ``toolchain``: see ``Facts``.
     """
 
     def __init__(
         self,
         engine: Engine,
         database: str,
-        toolchain: Toolchain,
+        toolchain: Toolchain | Callable[[], Toolchain],
         *,
         auto_accept: frozenset[Kind] = frozenset(),
     ) -> None:

@@ -62,7 +62,10 @@ class Session:
         )
         try:
             self.recorder = Recorder(
-                self._engine, database, self.pool.toolchain, auto_accept=frozenset(settings.auto_accept)
+                self._engine,
+                database,
+                lambda: self.pool.toolchain,  # asked with the first new content: it starts a worker
+                auto_accept=frozenset(settings.auto_accept),
             )
         except BaseException:
             self.pool.close()
