@@ -66,12 +66,13 @@ def dupes(
         from catalog.query.dupes import dupes as ask
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
-    levels = words_of(Level, [level], "level")
-    if len(levels) != 1 or levels[0] not in LEVELS:
+    if level.lower() not in LEVELS:
         raise UsageError(f"no such level: {level}", hint=f"one of: {', '.join(LEVELS)}")
     smallest = bytes_of(min_size)
     with asking(context, paths, root, glob) as asked:
-        answer = ask(asked.connection, asked.scope, level=levels[0], min_size=smallest, limit=beyond(limit))
+        answer = ask(
+            asked.connection, asked.scope, level=Level(level.lower()), min_size=smallest, limit=beyond(limit)
+        )
         if form is Format.TABLE:
             write_groups(asked, answer, limit)
         else:
