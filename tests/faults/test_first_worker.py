@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from catalog.inspection import Pool
 from catalog.service.opening import cataloguing, make_ready
 from catalog.service.scan import ScanResult, scan, targets
 from catalog.service.session import Session
-from tests.faults.poisoned_share import Share, check_good, finish, pids
+from tests.faults.poisoned_share import HERE, Share, check_good, finish, pids
 
 
 def scanned(session: Session, folder: Path) -> ScanResult:
@@ -64,19 +63,36 @@ def test_known_is_asked_only_when_the_toolchain_is_there(share: Share) -> None:
     assert asked and all(asked)
 
 
-def test_the_epoch_is_told_though_the_first_worker_dies_over_it(share: Share) -> None:
+DIES_ONCE = """
+import os
+from poison import analyse, toolchain as told
+
+def toolchain():
+    try:
+        os.unlink({once!r})
+    except FileNotFoundError:
+        return told()
+    open({gate!r}).close()
+    os._exit(3)
+"""
+
+
+def test_the_epoch_is_told_though_the_first_worker_dies_over_it(share: Share, tmp_path: Path) -> None:
+    once, gate, library = tmp_path / "once", tmp_path / "gate", tmp_path / "library"
+    once.touch()
+    os.mkfifo(gate)
+    library.mkdir()
+    (library / "dies_once.py").write_text(DIES_ONCE.format(once=str(once), gate=str(gate)))
     jobs = share.fill(100)
-    with share.pool(workers=2) as pool:
+    with share.pool(analyser="dies_once:analyse", python_path=[str(library), str(HERE)]) as pool:
         for job in jobs:
             pool.submit(job)
         end = time.monotonic() + 30
-        while not (first := [worker for worker in pool._crew.workers if worker.asked]):
-            pool.poll(0.0)
+        while len(pool._looked) < len(jobs):  # all that is left waits for the epoch
+            pool.poll(0.1)
             assert time.monotonic() < end
-        assert not first[0].ready
-        os.kill(first[0].pid, signal.SIGKILL)
+        gate.write_text("go")
         found = finish(pool)
-        assert pool._toolchain is not None
-    assert len(found) == 100
+    assert len(found) == len(jobs)
     for inspection in found.values():
         check_good(share, inspection)
