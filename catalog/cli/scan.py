@@ -55,7 +55,7 @@ def scan(
     from catalog.config import size
     from catalog.errors import Locked, UsageError
     from catalog.service.handover import daemon_runs
-    from catalog.service.opening import make_ready, refuse_inside
+    from catalog.service.opening import fence, make_ready, refuse_inside
     from catalog.service.scan import resolved
 
     run = invocation(context)
@@ -75,6 +75,7 @@ def scan(
     refuse_inside(database, folders)
     new = make_ready(database, run.say)
     run.say(f"{'new catalogue' if new else 'catalogue'}: {database}")
+    fence(database)
     try:
         result = _scan_here(run, database, settings, folders, name)
     except Locked:

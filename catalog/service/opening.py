@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from catalog.errors import UsageError
 from catalog.record.batch import Batch
 from catalog.record.roots import Roots
 from catalog.record.runs import Runs
+from catalog.sandbox import restrict_writes
 from catalog.service.session import Session
 from catalog.store.engine import writing_engine
 from catalog.store.lock import CataloguingLock
@@ -48,6 +50,14 @@ def refuse_inside(database: str, folders: list[bytes]) -> None:
                 f"the catalogue would lie inside the share {printable(folder)}: {printable(database)}",
                 hint="choose another place with --database",
             )
+
+
+def fence(database: str) -> int | None:
+    """Let the kernel refuse every write of this process and its children but beside the catalogue and in the
+    folder for temporary files: "never touches the files" holds even against a bug of ours, on a share that is
+    mounted later, too. For good. The Landlock ABI, or None where the kernel has none."""
+    folders = (os.path.dirname(os.path.abspath(database)), tempfile.gettempdir(), "/dev")  # /dev/null
+    return restrict_writes(*folders)
 
 
 @contextmanager
