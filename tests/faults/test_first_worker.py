@@ -83,7 +83,7 @@ def test_the_epoch_is_told_though_the_first_worker_dies_over_it(share: Share, tm
     os.mkfifo(gate)
     library.mkdir()
     (library / "dies_once.py").write_text(DIES_ONCE.format(once=str(once), gate=str(gate)))
-    jobs = share.fill(100)
+    jobs = share.fill(128)
     with share.pool(analyser="dies_once:analyse", python_path=[str(library), str(HERE)]) as pool:
         for job in jobs:
             pool.submit(job)
