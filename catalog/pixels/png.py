@@ -32,8 +32,14 @@ _ADAM7: Final = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
-# Chunks that decide samples; a wrong CRC elsewhere (text, time …) is a note.
+# Chunks that decide samples.
 _DECODING: Final = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"))
+_METADATA: Final = frozenset(
+    b"bKGD cHRM cICP cLLI cLLi dSIG eXIf gAMA gIFg gIFt gIFx hIST iCCP iTXt mDCV mDCv oFFs pCAL pHYs sBIT sCAL"
+    b" sPLT sRGB sTER tEXt tIME zTXt".split()
+)
+"""Chunks that touch no sample: a wrong CRC is a note. Under an unknown name it is damage, because the name
+may be what broke: one flipped bit makes ``tRNs`` of ``tRNS``, and the transparency is gone."""
 _ANCILLARY: Final = frozenset((b"tRNS", b"acTL", b"fcTL", b"iCCP", b"eXIf"))
 _LOWER: Final = 0x60
 """A chunk whose name starts with a capital is critical."""
@@ -92,7 +98,7 @@ def read_chunks(view: memoryview) -> PngChunks:
             view[at + 8 + length : at + 12 + length], "big"
         ):
             wrong = f"chunk {kind.decode()} at byte {at:,} has a wrong CRC"
-            (found.defects if kind in _DECODING or kind[0] < _LOWER else found.notes).append(wrong)
+            (found.notes if kind in _METADATA else found.defects).append(wrong)
         _chunk(kind, body, found)
         at += 12 + length
         if kind == b"IEND":

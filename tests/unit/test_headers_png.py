@@ -231,3 +231,19 @@ def test_announced_frames_are_not_believed() -> None:
     structure = parse(png(0, 8, (b"acTL", struct.pack(">II", 0xFFFFFFFF, 0)), control))
     assert len(structure.frames) == 1
     assert structure.frames[0].model == "gray"
+
+
+@pytest.mark.parametrize("name", [b"tRNS", b"fcTL", b"acTL"])
+def test_a_chunk_whose_name_lost_a_bit_is_damage(name: bytes) -> None:
+    """Under the new name nobody looks for it: without the CRC the picture would lose its alpha unnoticed."""
+    content = png(0, 8, (name, bytes(26)[: 2 if name == b"tRNS" else 26]))
+    at = content.index(name)
+    for place in range(4):
+        broken = bytearray(content)
+        broken[at + place] ^= 0x20
+        structure = parse(bytes(broken))
+        assert f"byte {at - 4} has a wrong CRC" in structure.defects[0]
+
+
+def test_an_unknown_chunk_with_a_right_checksum_is_no_damage() -> None:
+    assert parse(png(0, 8, (b"prVt", b"anything"))).defects == ()
