@@ -2,13 +2,14 @@
 
 Netpbm is read by us. PNG and still WebP go to libpng and libwebp by way of imagecodecs: 16 bits stay 16
 bits, and a wrong CRC or Adler-32 or a short image is an error (Pillow takes a PNG whose data are 900 bytes
-short, and a 1-bit one whose IDAT has a wrong CRC). So does JPEG that is lossless or deeper than 8 bits. All
-others, and every animation, go to Pillow.
+short, and a 1-bit one whose IDAT has a wrong CRC). So does JPEG that is lossless, deeper than 8 bits, or coded
+arithmetically: libjpeg cannot pause inside that, and Pillow feeds it 64 KiB at a time. All others, and every
+animation, go to Pillow.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from catalog.pixels.raster import Decoded, Raster, storage
 from catalog.pixels.structure import Frame, Structure
@@ -16,6 +17,8 @@ from catalog.terms import Fidelity, Limits
 
 if TYPE_CHECKING:
     from catalog.pixels.pillow_raster import Frames
+
+_ARITHMETIC: Final = frozenset((0xC9, 0xCA))
 
 
 class Source:
@@ -35,8 +38,12 @@ class Source:
             from catalog.pixels import pnm_raster
 
             return pnm_raster.decode(self._structure, frame, memoryview(self._content))
-        deep = name == "JPEG" and (frame.dtype != "u8" or frame.fidelity is Fidelity.EXACT)
-        if total == 1 and (deep or name in ("PNG", "WEBP")):
+        whole = name == "JPEG" and (
+            frame.dtype != "u8"
+            or frame.fidelity is Fidelity.EXACT
+            or self._structure.detail["sof"] in _ARITHMETIC
+        )
+        if total == 1 and (whole or name in ("PNG", "WEBP")):
             return self._still(frame, name)
         if self._frames is None:
             from catalog.pixels.pillow_raster import Frames
@@ -48,14 +55,17 @@ class Source:
         import imagecodecs
 
         from catalog.pixels.complaints import listen
+        from catalog.pixels.segment_codecs import png_samples
 
         listen("imagecodecs")
         content: Any = self._content  # imagecodecs takes any buffer, its stubs say bytes
         array: Any
         if name == "PNG":
-            array = imagecodecs.png_decode(content)
+            array = png_samples(content)
         elif name == "JPEG":
             array = imagecodecs.jpeg_decode(content)
+            if frame.model == "cmyk":  # as the stream has it: inverted (rule 1); Pillow turns it round itself
+                array = ((1 << int(frame.dtype[1:])) - 1) - array
         else:
             array = imagecodecs.webp_decode(content, hasalpha=True if frame.channels == 4 else None)
         return announced(frame, array)

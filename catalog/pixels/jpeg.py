@@ -247,6 +247,11 @@ def _frame(found: JpegMarkers, space: str) -> Frame:
         fidelity, reason = Fidelity.UNVERIFIED, "hierarchical JPEG is not known to be decoded rightly"
     elif space == "unknown":
         fidelity, reason = Fidelity.UNVERIFIED, f"JPEG with {number} components has no canonical form"
+    elif number == 4 and found.adobe is None:
+        fidelity, reason = (
+            Fidelity.UNVERIFIED,
+            "four components without Adobe's marker: readers differ in polarity",
+        )
     exact = found.sof in _LOSSLESS and space in ("gray", "rgb", "cmyk") and fidelity is Fidelity.DECODER
     return Frame(
         index=0,

@@ -5,6 +5,8 @@ Everything raises what the codec raises; ``tiff_raster`` turns that into a findi
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -192,8 +194,26 @@ def samples_of(
             outcolorspace=colour[1],
             shape=(height, width),
         )
+    elif _IMAGES[compression] == "png_decode":
+        array = png_samples(segment)
     elif _IMAGES[compression] == "webp_decode":
         array = imagecodecs.webp_decode(bytes(segment), hasalpha=True if alpha else None)
     else:
         array = getattr(imagecodecs, _IMAGES[compression])(segment)
+    return array
+
+
+def png_samples(content: Any) -> Samples:
+    """The array of a PNG by libpng. Raises RuntimeError with its words.
+
+    Each call that fails gives back a reference to None that it never took (imagecodecs 2026.3.6), and before
+    Python 3.12 the last one ends the process: some ten thousand broken files, the worker dies, and a whole
+    file is blamed. So the reference is put back.
+    """
+    try:
+        array: Samples = imagecodecs.png_decode(content)
+    except Exception:
+        if sys.version_info < (3, 12):  # None is immortal since
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
+        raise
     return array

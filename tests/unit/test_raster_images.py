@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from io import BytesIO
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 
 from catalog.pixels import raster
 from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames
+from catalog.pixels.segment_codecs import png_samples
 from catalog.pixels.structure import parse
 from catalog.terms import Fidelity, Limits
 
@@ -235,6 +237,36 @@ def test_lossless_and_deep_jpeg_keep_their_bits() -> None:
     assert deep.raster is not None
     assert (deep.fidelity, deep.raster.dtype) == (Fidelity.DECODER, "u12")
     assert int(deep.raster.array().max()) > 255
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bitspersample": 12}, {"lossless": True}, {"outcolorspace": "YCCK"}]
+)
+def test_cmyk_of_every_kind_of_jpeg_has_one_polarity(options: dict[str, Any]) -> None:
+    """Adobe's: 0 in the stream is full ink. Else a lossless one would pass for the negative's CMYK TIFF."""
+    top = 4095 if "bitspersample" in options else 255
+    ink = np.full((16, 16, 4), (top, top // 2, 0, top // 4), np.uint16 if top > 255 else np.uint8)
+    keywords = {"outcolorspace": "CMYK", "colorspace": "CMYK", "level": 100, **options}
+    content = bytes(imagecodecs.jpeg8_encode(top - ink, **keywords))
+    found = decoded(content)
+    assert found.raster is not None
+    assert found.raster.model == "cmyk"
+    assert int(np.abs(found.raster.array().astype(int) - ink).max()) <= 2
+    at = content.index(b"\xff\xee")
+    unmarked = content[:at] + content[at + 2 + int.from_bytes(content[at + 2 : at + 4], "big") :]
+    assert decoded(unmarked).fidelity is Fidelity.UNVERIFIED
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal since Python 3.12")
+def test_broken_png_do_not_wear_out_none() -> None:
+    """imagecodecs gives back a reference for each; the ten thousandth one killed the process."""
+    whole = by_pillow(noise(8, 8, 3), "PNG")
+    broken = whole[:45] + bytes([whole[45] ^ 1]) + whole[46:]
+    before = sys.getrefcount(None)
+    for _ in range(400):
+        with pytest.raises(RuntimeError):
+            png_samples(broken)
+    assert sys.getrefcount(None) > before - 100
 
 
 @pytest.mark.parametrize("top_down", [False, True])
