@@ -72,7 +72,7 @@ class Frame:
     width: int
     height: int
     model: str
-    """``gray graya rgb rgba rgba-premul cmyk lab ycbcr cfa inkN``, ``+N`` for N further samples."""
+    """``gray rgb cmyk lab ycbcr`` with ``a`` or ``a-premul`` for alpha, ``cfa inkN``; ``+N`` for N more samples."""
     dtype: str
     """``uN iN`` with the declared bits, ``f16 f32 f64``.
 

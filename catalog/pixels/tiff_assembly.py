@@ -226,6 +226,8 @@ class Assembly:
                 raise Broken(f"the codec delivered {samples.dtype}, the header declares {self.stored}")
             self.narrow = True
         part = samples[: place.used_rows, : place.used_columns]
+        if samples.shape[0] > self.tiff.segment_height or samples.shape[1] > self.tiff.segment_width:
+            self.finding(place.index, f"the codec delivered {samples.shape[1]}x{samples.shape[0]} pixels")
         if part.shape != region.shape:
             delivered, expected = ("x".join(map(str, each)) for each in (samples.shape, region.shape))
             raise Broken(f"the codec delivered {delivered} samples, the header declares {expected}")

@@ -27,6 +27,7 @@ _NEEDED: Final = frozenset(
 _TABLES: Final = frozenset((292, 293, 332, 347, *range(512, 522), 529, 530, 531, 532, 32997, 34750, 50674))
 # GDAL leaves out blocks without data (SPARSE_OK); its own or GeoTIFF's tags show that it wrote the file.
 _SPARSE_WRITERS: Final = frozenset((33550, 34735, 42112, 42113))
+_ODD_BYTES: Final = frozenset((24, 40, 48, 56))
 _INTEGER_TYPES: Final = frozenset((1, 3, 4, 6, 8, 9, 13, 16, 17, 18))
 
 
@@ -87,6 +88,11 @@ class _Builder:
             tiff = replace(tiff, counts=assumed_counts(len(self.view), tiff, width, height))
         elif len(tiff.offsets) > expected:
             tiff = replace(tiff, offsets=tiff.offsets[:expected], counts=tiff.counts[:expected])
+        if self.walk.order == "big" and not _ODD_BYTES.isdisjoint(tiff.bits):
+            # packed with the highest bit first to most readers; libtiff swaps three bytes as it swaps two
+            doubts.append(
+                "samples of whole bytes that no machine type has: readers differ in their byte order"
+            )
         found = canonical(tiff, lossless_stream=lossless_stream(self.view, tiff))
         defects.extend(segment_defects(self.view, tiff, width, height))
         empty = sparse_segments(tiff)

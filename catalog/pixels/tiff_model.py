@@ -24,6 +24,7 @@ _LOSSY: Final = frozenset(
     (6, 7, 33003, 33004, 33005, 33007, 34712, 34887, 34892, 34927, 34934, 50001, 50002, 52546)
 )
 _INVERTIBLE: Final = frozenset((1, 4))
+_ALPHAS: Final = frozenset((1, 2))
 _RANK: Final = {Fidelity.EXACT: 0, Fidelity.DECODER: 1, Fidelity.UNVERIFIED: 2}
 
 
@@ -91,9 +92,16 @@ def _with_extras(tiff: TiffFrame, found: Canonical, base: str, colors: int) -> N
     stated = tiff.extra_samples
     if stated and len(stated) != more:
         found.lower(Fidelity.UNVERIFIED, f"ExtraSamples has {len(stated)} values for {more} further samples")
-    elif more and stated and stated[0] in (1, 2) and base in ("gray", "rgb"):
-        base += "a-premul" if stated[0] == 1 else "a"
-        more -= 1
+    elif more and stated:
+        if stated[0] in _ALPHAS and base != "cfa":
+            base += "a-premul" if stated[0] == 1 else "a"
+            more -= 1
+            stated = stated[1:]
+        if not _ALPHAS.isdisjoint(stated):
+            # "+N" says nothing of what a sample means, and the same numbers would be another picture
+            found.lower(
+                Fidelity.UNVERIFIED, "alpha that is not the first further sample has no canonical form"
+            )
     found.model = f"{base}+{more}" if more > 0 else base
     found.channels = tiff.samples
 
@@ -121,6 +129,8 @@ def _separated(tiff: TiffFrame, found: Canonical) -> None:
         found.lower(Fidelity.UNVERIFIED, f"ExtraSamples has {more} values for {tiff.samples} samples")
         more = 0
     _inks(found, tiff.samples - more, more)
+    if not _ALPHAS.isdisjoint(tiff.extra_samples):
+        found.lower(Fidelity.UNVERIFIED, "alpha beside inks has no canonical form")
 
 
 def _ycbcr(tiff: TiffFrame, found: Canonical, lossless_stream: bool) -> None:
@@ -156,6 +166,9 @@ def _dtype(tiff: TiffFrame, found: Canonical) -> None:
         bits = max(tiff.bits)
     if any(other != kind for other in tiff.sample_format):
         found.lower(Fidelity.UNVERIFIED, "samples of different formats")
+    if tiff.photometric == 0 and (kind not in _INVERTIBLE or "premul" in found.model):
+        # nothing to subtract from: kept as stored, the samples would pass for those of the negative
+        found.lower(Fidelity.UNVERIFIED, "white is zero in samples that are not plain unsigned numbers")
     if tiff.photometric == 3:
         found.dtype, quirk = palette_dtype(tiff.color_map)
         if quirk:

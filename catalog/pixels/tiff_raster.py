@@ -7,7 +7,7 @@ is held against what it must hold. A segment that is missing, short or broken le
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from catalog.pixels.raster import Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame, Structure
@@ -15,6 +15,7 @@ from catalog.terms import Fidelity, IfdKind, Tag
 
 _BY_LIBTIFF: Final = frozenset((6, 32766, 32771, 32809, 32908, 32909, 34676, 34677))
 """Old-style JPEG, NeXT, CCITT RLE/W, ThunderScan, Pixar, SGI LogLuv."""
+_ORIENTATION: Final = 274
 _LITTLE: Final = 0x49
 """``I`` of ``II``."""
 _CHAIN: Final = frozenset((IfdKind.PAGE, IfdKind.THUMBNAIL, IfdKind.MASK))
@@ -79,7 +80,7 @@ def _whole_page(structure: Structure, frame: Frame, view: memoryview) -> Decoded
     before = structure.ifds[: frame.ifd]
     if frame.ifd is None or structure.ifds[frame.ifd].kind not in _CHAIN:
         raise Undecodable("only libtiff decodes this compression, and not below another directory")
-    whole: Any = view
+    whole: Any = _unturned(structure, frame, view)
     array = imagecodecs.tiff_decode(whole, index=sum(1 for ifd in before if ifd.kind in _CHAIN))
     if array.ndim == 2:
         array = array[:, :, None]
@@ -94,6 +95,24 @@ def _whole_page(structure: Structure, frame: Frame, view: memoryview) -> Decoded
         words = f"libtiff delivered {model} {dtype}, the header declares {frame.model} {frame.dtype}"
         return result.lowered(Fidelity.UNVERIFIED, words)
     return result.lowered(Fidelity.DECODER, "decoded by libtiff alone, its segments unchecked")
+
+
+def _unturned(structure: Structure, frame: Frame, view: memoryview) -> memoryview | bytearray:
+    """The file, with the directory's Orientation as 1: libtiff's RGBA path flips what it delivers (rule 6)."""
+    tag = _tags(structure, frame).get(_ORIENTATION)
+    if frame.tiff is None or tag is None or tag.value == [1]:
+        return view
+    order: Literal["little", "big"] = "little" if view[0] == _LITTLE else "big"
+    big = bool(structure.detail["big"])
+    head, entry = (8, 20) if big else (2, 12)
+    at = frame.tiff.ifd_offset
+    copy = bytearray(view)
+    end = at + head + entry * int.from_bytes(view[at : at + head], order)
+    for place in range(at + head, min(end, len(copy) - entry + 1), entry):
+        if int.from_bytes(view[place : place + 2], order) == _ORIENTATION:
+            one = (3).to_bytes(2, order) + (1).to_bytes(8 if big else 4, order)  # SHORT, one of them
+            copy[place + 2 : place + entry] = (one + (1).to_bytes(2, order)).ljust(entry - 2, b"\0")
+    return copy
 
 
 def stored_bands(frame: Frame, view: memoryview) -> tuple[memoryview, ...] | None:

@@ -176,3 +176,15 @@ print(found.fidelity, sorted({"PIL", "cv2", "tifffile"} & set(sys.modules)))
         [sys.executable, "-c", program, plain, packed_file], capture_output=True, text=True, check=True
     )
     assert ran.stdout.splitlines() == ["exact []", "exact []"]
+
+
+def test_a_jpeg_tile_that_holds_more_than_the_tile_is_damaged() -> None:
+    """One bit of its header: readers take the corner or refuse it, and the corner was right only by luck."""
+    array = np.zeros((16, 32, 3), np.uint8)
+    content = bytearray(written(array, photometric="rgb", compression="jpeg", tile=(16, 16)))
+    assert decoded(bytes(content)).fidelity is Fidelity.DECODER
+    at = content.index(b"\xff\xc0\x00\x11\x08\x00\x10\x00\x10") + 8
+    content[at] ^= 0x20
+    found = decoded(bytes(content))
+    assert found.fidelity is Fidelity.DAMAGED
+    assert found.reason == "tile 1 of 2: the codec delivered 48x16 pixels"

@@ -127,7 +127,9 @@ def test_odd_depths_are_unscaled_under_their_own_type(bits: int, order: str) -> 
     content = build(page(7, 5, strips=[packed(values, bits)], tags={258: (3, [bits])}), order=order)
     found = decoded(content)
     assert found.raster is not None
-    assert (found.fidelity, found.raster.dtype) == (Fidelity.EXACT, f"u{bits}")
+    # three bytes are swapped by libtiff and by nobody else
+    proved = Fidelity.UNVERIFIED if (bits, order) == (24, "big") else Fidelity.EXACT
+    assert (found.fidelity, found.raster.dtype) == (proved, f"u{bits}")
     assert np.array_equal(found.raster.array()[:, :, 0], values)
 
 
@@ -148,10 +150,11 @@ def test_white_is_zero_is_turned_over_its_declared_range(bits: int) -> None:
     assert np.array_equal(samples(content)[:, :, 0], (1 << bits) - 1 - values)
 
 
-def test_signed_samples_are_never_turned_over() -> None:
+def test_signed_samples_are_never_turned_over_and_prove_nothing_then() -> None:
     array = noise((5, 7), "i1")
     content = build(page(7, 5, strips=[array.tobytes()], tags={262: (3, [0]), 339: (3, [2])}))
     found = decoded(content)
+    assert found.fidelity is Fidelity.UNVERIFIED  # else they would pass for the negative's samples
     assert found.raster is not None
     assert np.array_equal(found.raster.array()[:, :, 0], array)
 
@@ -292,7 +295,11 @@ def test_lossless_webp_and_jpeg2000_in_tiff_are_exact() -> None:
         assert np.array_equal(found.raster.array(), array)
 
 
-def test_subsampled_ycbcr_without_jpeg_comes_from_libtiff() -> None:
+@pytest.mark.parametrize(("order", "big"), [("little", False), ("big", False), ("little", True)])
+@pytest.mark.parametrize("orientation", range(9))
+def test_subsampled_ycbcr_comes_from_libtiff_and_is_not_turned(
+    orientation: int, order: str, big: bool
+) -> None:
     luma = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
     units = b"".join(
         bytes([luma[y, x], luma[y, x + 1], luma[y + 1, x], luma[y + 1, x + 1], 128, 128])
@@ -300,7 +307,9 @@ def test_subsampled_ycbcr_without_jpeg_comes_from_libtiff() -> None:
         for x in range(0, 8, 2)
     )
     tags = {258: (3, [8, 8, 8]), 262: (3, [6]), 277: (3, [3]), 530: (3, [2, 2])}
-    found = decoded(build(page(8, 8, strips=[units], tags=tags)))
+    if orientation:
+        tags[274] = (3, [orientation])
+    found = decoded(build(page(8, 8, strips=[units], tags=tags), order=order, big=big))
     assert found.fidelity is Fidelity.DECODER
     assert found.raster is not None
     assert np.array_equal(found.raster.array(), np.repeat(luma[:, :, None], 3, axis=2))
