@@ -18,7 +18,11 @@ CHUNK: Final = 1 << 16
 """Bytes that both hashes take in turn: they stay in the cache between the two (measured: 41 against 48 ms
 for 36 MB)."""
 _PROBE_PIXELS: Final = 512
-_ALPHA: Final = {"graya": 1, "graya-premul": 1, "rgba": 3, "rgba-premul": 3}
+_COLOURS: Final = {"gray": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 3}
+_ALPHA: Final = {f"{model}{kind}": at for model, at in _COLOURS.items() for kind in ("a", "a-premul")}
+"""Models with alpha -> its channel."""
+_OFFSET: Final = ("lab", "ycbcr")
+"""Colours around a middle value: 257 times an 8-bit sample is not the same colour in 16 bits."""
 
 
 # ---------------------------------------------------------------------------------------------- checksums
@@ -94,7 +98,8 @@ def view_of(raster: Raster, orientation: int = 1) -> Raster:
     if alpha is not None:
         array, model = _without_idle_alpha(array, dtype, base, alpha)
         if array is not original:  # zeroed colours may be equal ones, or multiples
-            widened, gray = dtype == "u16", model.startswith("rgb")
+            widened = dtype == "u16" and not model.startswith(_OFFSET)
+            gray = model.startswith("rgb")
     if widened and _every(array, _is_widened):
         array, dtype = (array & 0xFF).astype("<u1"), "u8"
     if gray and _every(array, _is_gray):
@@ -119,7 +124,7 @@ def oriented(array: Samples, orientation: int) -> Samples:
 
 def _may_reduce(raster: Raster, base: str) -> tuple[bool, bool]:
     """(perhaps widened from 8 bits, perhaps R = G = B), judged by some pixels of nine places."""
-    widened = raster.dtype == "u16"
+    widened = raster.dtype == "u16" and not base.startswith(_OFFSET)
     gray = base.startswith("rgb")
     if not widened and not gray:
         return False, False
@@ -158,8 +163,8 @@ def _without_idle_alpha(array: Samples, dtype: str, model: str, alpha: int) -> t
 
     opaque, invisible = _alpha_state(array, dtype, alpha)
     if opaque:
-        return _drop_channels(array, alpha, alpha + 1), "rgb" if alpha == 3 else "gray"
-    if not invisible:
+        return _drop_channels(array, alpha, alpha + 1), model.removesuffix("-premul")[:-1]
+    if not invisible or model.endswith("-premul"):  # associated colour under alpha 0 is light: it is seen
         return array, model
     mask = array[:, :, alpha] == np.zeros((), array.dtype)
     if not any(bool(_bits(array[:, :, c])[mask].any()) for c in range(alpha)):
@@ -175,7 +180,13 @@ def _alpha_state(array: Samples, dtype: str, alpha: int) -> tuple[bool, bool]:
     import numpy as np
 
     full = 1.0 if dtype[0] == "f" else (1 << int(dtype[1:]) - (dtype[0] == "i")) - 1
-    if array.shape[2] == 4 and dtype in ("u8", "u16") and array.flags.c_contiguous and array.size:
+    if (
+        array.shape[2] == 4
+        and alpha == 3
+        and dtype in ("u8", "u16")
+        and array.flags.c_contiguous
+        and array.size
+    ):
         # alpha is the highest part of the pixel taken as one number: one fast minimum says it all
         bits = int(dtype[1:])
         lowest = int(array.view(f"<u{bits // 2}").min()) >> 3 * bits

@@ -187,6 +187,30 @@ def test_colour_that_nobody_can_see_does_not_change_the_view(dtype: str) -> None
     assert view("rgba", dtype, one) == defined("view1", "rgba", dtype, cleared)
 
 
+def test_associated_colour_under_alpha_zero_is_light_and_stays() -> None:
+    one = picture((6, 5, 4))
+    one[2:4, :, 3] = 0
+    assert view("rgba-premul", "u8", one) == defined("view1", "rgba-premul", "u8", one)
+
+
+@pytest.mark.parametrize("dtype", ["u8", "u16"])
+def test_alpha_is_found_among_four_channels_where_it_is_not_the_last(dtype: str) -> None:
+    """Gray, alpha and two more are four channels, too."""
+    array = picture((6, 5, 4), storage(dtype))
+    array[:, :, 3] = np.iinfo(array.dtype).max
+    assert view("graya+2", dtype, array) == defined("view1", "graya+2", dtype, array)
+    array[:, :, 1] = np.iinfo(array.dtype).max
+    assert view("graya+2", dtype, array) == defined("view1", "gray+2", dtype, array[:, :, [0, 2, 3]])
+
+
+@pytest.mark.parametrize(("model", "colours"), [("cmyka", 4), ("laba", 3), ("cmyka-premul", 4)])
+def test_opaque_alpha_is_dropped_beside_any_colours(model: str, colours: int) -> None:
+    array = picture((6, 5, colours + 1))
+    array[:, :, colours] = 255
+    base = model.removesuffix("-premul")[:-1]
+    assert view(model, "u8", array) == defined("view1", base, "u8", array[:, :, :colours])
+
+
 def test_visible_colour_beside_invisible_changes_the_view() -> None:
     one = picture((6, 5, 4))
     one[0, 0, 3] = 0
@@ -201,6 +225,13 @@ def test_sixteen_bits_that_are_eight_widened_give_the_view_of_eight() -> None:
     assert view("rgb", "u16", wide) == view("rgb", "u8", narrow)
     wide[39, 29, 2] ^= 1
     assert view("rgb", "u16", wide) == defined("view1", "rgb", "u16", wide)
+
+
+@pytest.mark.parametrize("model", ["lab", "ycbcr", "laba"])
+def test_colours_around_a_middle_value_are_not_narrowed(model: str) -> None:
+    """257 times an 8-bit a* or Cb is another colour in 16 bits: their middle is 128, and 32768."""
+    array = picture((6, 5, len(model) if model != "ycbcr" else 3)).astype("<u2") * 257
+    assert view(model, "u16", array) == defined("view1", model, "u16", array)
 
 
 def test_declared_ten_bits_are_never_taken_for_eight() -> None:
