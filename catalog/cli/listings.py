@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -37,7 +37,11 @@ from catalog.cli.options import (
     Root,
     chosen,
 )
+from catalog.errors import UsageError
 from catalog.terms import EventKind, printable
+
+if TYPE_CHECKING:
+    from catalog.cli.output import Listing
 
 # --------------------------------------------------------------------------------------------------- files
 
@@ -76,8 +80,6 @@ def files(
     Missing files are listed, too, until their loss is accepted.
     """
     with importing():
-        from catalog.cli.output import Column, Listing
-        from catalog.errors import UsageError
         from catalog.query.files import STATES
         from catalog.query.files import files as ask
 
@@ -86,10 +88,26 @@ def files(
     if unknown := [word for word in states if word not in STATES]:
         raise UsageError(f"no such state: {unknown[0]}", hint=f"one of: {', '.join(STATES)}")
     formats = [word.strip() for text in kind or () for word in text.split(",")]
+    with asking(context, paths, root, glob) as asked:
+        found = ask(asked.connection, asked.scope, states=states, formats=formats, limit=beyond(limit))
+        answer_listing(
+            asked,
+            "catalog.files/1",
+            _files_listing(),
+            (each.fields() for each in found),
+            form=form,
+            limit=limit,
+        )
+    asked.conclude(allow_incomplete=allow_incomplete)
+
+
+def _files_listing() -> Listing:
+    from catalog.cli.output import Column, Listing
+
     pixels = Column(
         "pixels", lambda row: f"{row['width']}×{row['height']}" if row["width"] else None, right=True
     )
-    listing = Listing(
+    return Listing(
         "files",
         (
             column("state"),
@@ -121,12 +139,6 @@ def files(
         "no files",
         path_of,
     )
-    with asking(context, paths, root, glob) as asked:
-        found = ask(asked.connection, asked.scope, states=states, formats=formats, limit=beyond(limit))
-        answer_listing(
-            asked, "catalog.files/1", listing, (each.fields() for each in found), form=form, limit=limit
-        )
-    asked.conclude(allow_incomplete=allow_incomplete)
 
 
 # ---------------------------------------------------------------------------------------------------- tags
@@ -157,30 +169,11 @@ def tags(
     """Which files carry this tag with this value? Without a name: which tags are there?"""
     with importing():
         from catalog.cli.output import Column, Listing
-        from catalog.errors import UsageError
-        from catalog.query.tags import files_with_tag, tag_names
+        from catalog.query.tags import files_with_tag
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if name is None:
-        if form in (Format.PATHS, Format.PATHS0):
-            raise UsageError("a list of tags has no paths", hint="name a tag")
-        listing = Listing(
-            "names",
-            (column("code", right=True), column("name"), column("files", right=True)),
-            ("name", "code", "files"),
-            "no tags",
-        )
-        with asking(context, paths, root, glob) as asked:
-            counted = iter(tag_names(asked.connection, asked.scope))
-            answer_listing(
-                asked,
-                "catalog.tag-names/1",
-                listing,
-                (each.fields() for each in counted),
-                form=form,
-                limit=limit,
-            )
-        asked.conclude(allow_incomplete=allow_incomplete)
+        _answer_names(context, root, glob, form=form, limit=limit, allow_incomplete=allow_incomplete)
     listing = Listing(
         "tags",
         (
@@ -198,6 +191,33 @@ def tags(
         words = form is Format.TABLE
         rows = ({**each.fields(), "shown": each.shown} if words else each.fields() for each in found)
         answer_listing(asked, "catalog.tags/1", listing, rows, form=form, limit=limit)
+    asked.conclude(allow_incomplete=allow_incomplete)
+
+
+def _answer_names(
+    context: typer.Context,
+    roots: list[str] | None,
+    globs: list[str] | None,
+    *,
+    form: Format,
+    limit: int | None,
+    allow_incomplete: bool,
+) -> NoReturn:
+    with importing():
+        from catalog.cli.output import Listing
+        from catalog.query.tags import tag_names
+
+    if form in (Format.PATHS, Format.PATHS0):
+        raise UsageError("a list of tags has no paths", hint="name a tag")
+    listing = Listing(
+        "names",
+        (column("code", right=True), column("name"), column("files", right=True)),
+        ("name", "code", "files"),
+        "no tags",
+    )
+    with asking(context, None, roots, globs) as asked:
+        names = (each.fields() for each in tag_names(asked.connection, asked.scope))
+        answer_listing(asked, "catalog.tag-names/1", listing, names, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete)
 
 

@@ -24,6 +24,7 @@ from catalog.cli.options import (
     Root,
     chosen,
 )
+from catalog.errors import UsageError
 from catalog.terms import Kind, Level, Manner, Severity
 
 app = typer.Typer(help="Questions to the catalogue.", no_args_is_help=True)
@@ -61,9 +62,8 @@ def dupes(
     """
     with importing():
         from catalog.cli.duplicates import bytes_of, listing, write_groups
-        from catalog.errors import UsageError
-        from catalog.query.dupes import LEVELS
         from catalog.query.dupes import dupes as ask
+        from catalog.query.levels import LEVELS
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if level.lower() not in LEVELS:
@@ -130,23 +130,17 @@ def drift(
     """
     with importing():
         from catalog.cli.cases import listing, together
-        from catalog.errors import UsageError
         from catalog.query.drift import Wanted, drift_cases
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if open_only and every:
         raise UsageError("--open and --all at once", hint="choose one")
-    if pixels not in (None, "same", "different"):
-        raise UsageError(f"no such --pixels: {pixels}", hint="one of: same, different")
-    urgent = words_of(Severity, [severity] if severity else None, "severity")
-    if len(urgent) > 1:
-        raise UsageError(f"two severities: {severity}", hint="name the mildest one")
     wanted = Wanted(
         kinds=words_of(Kind, kind, "kind"),
         manners=words_of(Manner, manner, "manner"),
-        severity=urgent[0] if urgent else Severity.INFO,
+        severity=_severity(severity),
         since_ms=moment_ms(since),
-        pixels_same=None if pixels is None else pixels == "same",
+        pixels_same=_pixels_same(pixels),
         closed=every,
     )
     with asking(context, paths, root, glob) as asked:
@@ -156,6 +150,19 @@ def drift(
             rows = together(rows)
         found = answer_listing(asked, "catalog.drift/1", listing(every), rows, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+
+
+def _severity(text: str | None) -> Severity:
+    found = words_of(Severity, [text] if text else None, "severity")
+    if len(found) > 1:
+        raise UsageError(f"two severities: {text}", hint="name the mildest one")
+    return found[0] if found else Severity.INFO
+
+
+def _pixels_same(text: str | None) -> bool | None:
+    if text not in (None, "same", "different"):
+        raise UsageError(f"no such --pixels: {text}", hint="one of: same, different")
+    return None if text is None else text == "same"
 
 
 for _question in (files, tags, errors, missing, events):

@@ -6,38 +6,20 @@ whatever the size of the catalogue. A narrowed question counts the files of its 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Table,
-    and_,
-    bindparam,
-    case,
-    exists,
-    func,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, text
 
-from catalog.query.files import newest_epoch
-from catalog.query.groups import Copy, Group, group_of
+from catalog.query.groups import Group, group_of
+from catalog.query.levels import GROUP_LEVELS, PAGE, GroupLevel, copies_of
+from catalog.query.narrowed import found_in, groups_of
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, Scope
 from catalog.query.standing import living_files, odd_files
-from catalog.store.codes import FIDELITY, OUTCOME, RASTER_PIXELS, RASTER_VIEW
-from catalog.store.schema import analysis, content, dir_, epoch, file, layout, raster
-from catalog.terms import Fidelity, Level, Outcome, RootState, printed
-
-PAGE: Final = 200
-"""Groups that are read in one short transaction."""
-_FILES_AT_ONCE: Final = 500
+from catalog.store.codes import FIDELITY, OUTCOME
+from catalog.store.schema import analysis, dir_, epoch, file
+from catalog.terms import Fidelity, Level, Outcome, RootState
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,64 +65,6 @@ class Dupes:
     groups: Iterator[Group]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """Where the groups of a level live."""
-
-    level: Level
-    table: Table
-    key: Column[Any]
-    member: Column[Any]
-    """The column of ``file`` that points to the group."""
-    digest: Column[Any]
-    only: tuple[ColumnElement[bool], ...]
-
-    @property
-    def grouped(self) -> Any:
-        """The condition of the partial index, word for word."""
-        return text(f"{self.table.name}.n_files > 1")
-
-    @property
-    def led(self) -> ColumnElement[bool]:
-        """Join the files of a group, groups first: the sum keeps SQLite from starting with all files."""
-        return self.member == self.key + 0
-
-    def printed(self, digest: bytes) -> str:
-        if self.level is Level.BYTES:
-            return digest.hex()
-        return printed(self.level, Fidelity.EXACT, digest) or ""
-
-
-_KINDS: Final = {
-    Level.BYTES: _Kind(
-        Level.BYTES,
-        content,
-        content.c.content_id,
-        file.c.content_id,
-        content.c.sha256,
-        # Always true; it makes SQLite take the index of groups, and not all contents.
-        (content.c.reclaimable >= 0,),
-    ),
-    Level.PIXELS: _Kind(
-        Level.PIXELS,
-        raster,
-        raster.c.raster_id,
-        file.c.pixel_id,
-        raster.c.digest,
-        (raster.c.level == RASTER_PIXELS,),
-    ),
-    Level.VIEW: _Kind(
-        Level.VIEW,
-        raster,
-        raster.c.raster_id,
-        file.c.view_id,
-        raster.c.digest,
-        (raster.c.level == RASTER_VIEW,),
-    ),
-}
-LEVELS: Final = tuple(_KINDS)
-
-
 def dupes(
     connection: Connection,
     scope: Scope,
@@ -151,13 +75,13 @@ def dupes(
 ) -> Dupes:
     """Duplicates of the scope. A group needs two files on disk inside it; smaller ones than ``min_size``
     bytes do not count. Files whose digest is of an unsound class are never called the same."""
-    kind = _KINDS[level]
+    kind = GROUP_LEVELS[level]
     around = _around(connection, scope)
     if scope.everything and not min_size:
         totals = _counted_totals(connection, kind)
         groups = _counted_groups(connection, scope, kind, limit)
     else:
-        found = _narrowed(connection, scope, kind, min_size)
+        found = found_in(connection, scope, kind, min_size)
         totals = Totals(
             len(found),
             sum(each.files for each in found),
@@ -165,7 +89,7 @@ def dupes(
             sum(each.redundant_bytes for each in found),
             sum(each.reclaimable for each in found),
         )
-        groups = _groups_of_files(connection, scope, kind, found[:limit])
+        groups = groups_of(connection, scope, kind, found[:limit])
     let_go(connection)
     return Dupes(totals, around, groups)
 
@@ -173,7 +97,7 @@ def dupes(
 # ----------------------------------------------------------------------------------- from the counters
 
 
-def _counted_totals(connection: Connection, kind: _Kind) -> Totals:
+def _counted_totals(connection: Connection, kind: GroupLevel) -> Totals:
     table = kind.table.c
     sums = (
         func.coalesce(func.sum(column), 0)
@@ -208,13 +132,13 @@ class _Links:
     files_of_those: int = 0
 
 
-def _may_be_linked(kind: _Kind) -> ColumnElement[bool]:
+def _may_be_linked(kind: GroupLevel) -> ColumnElement[bool]:
     """By the counters alone: where every name adds the same blocks, none is a hard link of another."""
     table = kind.table.c
     return or_(table.keep_allocated == 0, table.n_allocated != table.n_files * table.keep_allocated)
 
 
-def _linked(connection: Connection, kind: _Kind) -> _Links:
+def _linked(connection: Connection, kind: GroupLevel) -> _Links:
     """Names beyond the first of each file on disk.
 
     Reads the rows only of groups whose names claim more blocks than the group has, or none.
@@ -246,7 +170,9 @@ def _linked(connection: Connection, kind: _Kind) -> _Links:
     return _Links(names, size, groups, files)
 
 
-def _counted_groups(connection: Connection, scope: Scope, kind: _Kind, limit: int | None) -> Iterator[Group]:
+def _counted_groups(
+    connection: Connection, scope: Scope, kind: GroupLevel, limit: int | None
+) -> Iterator[Group]:
     """Pages of the index, most reclaimable first; equal ones by digest."""
     table = kind.table.c
     statement = (
@@ -261,7 +187,7 @@ def _counted_groups(connection: Connection, scope: Scope, kind: _Kind, limit: in
     while left is None or left > 0:
         page = statement if after is None else statement.where(_beyond(kind, *after))
         rows = connection.execute(page).all()
-        copies = _copies(connection, scope, kind.member, [row[0] for row in rows])
+        copies = copies_of(connection, scope, kind.member, [row[0] for row in rows])
         let_go(connection)
         for key, digest, _ in rows:
             group = group_of(kind.printed(digest), kind.level, copies[key]) if copies[key] else None
@@ -273,161 +199,9 @@ def _counted_groups(connection: Connection, scope: Scope, kind: _Kind, limit: in
         after = (rows[-1][2], rows[-1][1])
 
 
-def _beyond(kind: _Kind, reclaimable: int, digest: bytes) -> ColumnElement[bool]:
+def _beyond(kind: GroupLevel, reclaimable: int, digest: bytes) -> ColumnElement[bool]:
     column = kind.table.c.reclaimable
     return and_(column <= reclaimable, or_(column < reclaimable, kind.digest > digest))
-
-
-# ------------------------------------------------------------------------------------- files of groups
-
-_COLUMNS: Final = (
-    file.c.file_id,
-    file.c.root_id,
-    dir_.c.path,
-    file.c.name,
-    file.c.size,
-    file.c.allocated,
-    file.c.mtime_ns,
-    file.c.inode,
-    file.c.nlink,
-    file.c.content_id,
-    file.c.pixel_id,
-    file.c.view_id,
-    analysis.c.format,
-    func.json_extract(layout.c.value, "$.compression").label("compression"),
-    analysis.c.orientation,
-)
-
-
-def _copies_statement(condition: ColumnElement[bool]) -> Any:
-    newest = and_(analysis.c.content_id == content.c.content_id, analysis.c.epoch_id == newest_epoch)
-    return (
-        select(*_COLUMNS)
-        .join(dir_, dir_.c.dir_id == file.c.dir_id)
-        .join(content, content.c.content_id == file.c.content_id)
-        .outerjoin(analysis, newest)
-        .outerjoin(layout, layout.c.layout_id == analysis.c.layout_id)
-        .where(condition)
-        .where(LIVING)
-    )
-
-
-_BY_ID: Final = _copies_statement(file.c.file_id.in_(bindparam("keys", expanding=True)))
-_BY_MEMBER: Final = {
-    kind.member.name: _copies_statement(kind.member.in_(bindparam("keys", expanding=True)))
-    for kind in _KINDS.values()
-}
-
-
-def _copies(
-    connection: Connection, scope: Scope, member: Column[Any], keys: Sequence[int]
-) -> dict[int, list[Copy]]:
-    """Group → its files, of the whole catalogue."""
-    found: dict[int, list[Copy]] = defaultdict(list)
-    for row in _in_pieces(connection, _BY_MEMBER[member.name], keys):
-        # A share that was removed a moment ago may still be counted here.
-        if row.root_id in scope.by_id:
-            found[getattr(row, member.name)].append(Copy(row[0], scope.by_id[row[1]], *row[2:]))
-    return found
-
-
-def _in_pieces(connection: Connection, statement: Any, keys: Sequence[int]) -> Iterator[Any]:
-    for at in range(0, len(keys), _FILES_AT_ONCE):
-        yield from connection.execute(statement, {"keys": list(keys[at : at + _FILES_AT_ONCE])})
-
-
-# --------------------------------------------------------------------------------------- narrow questions
-
-
-@dataclass(slots=True)
-class _Found:
-    """A group inside the scope, before its files are read."""
-
-    digest: bytes
-    ids: list[int]
-    blocks: dict[tuple[int, int], tuple[int, int]]
-    """File on disk → (allocated, size)."""
-
-    @property
-    def files(self) -> int:
-        return len(self.ids)
-
-    @property
-    def bodies(self) -> int:
-        return len(self.blocks)
-
-    @property
-    def redundant_bytes(self) -> int:
-        return sum(size for _, size in self.blocks.values()) - max(self.blocks.values())[1]
-
-    @property
-    def reclaimable(self) -> int:
-        return sum(allocated for allocated, _ in self.blocks.values()) - max(self.blocks.values())[0]
-
-
-def _narrowed(connection: Connection, scope: Scope, kind: _Kind, min_size: int) -> list[_Found]:
-    """Groups of the scope's own files, in the order of the answer."""
-    found: dict[int, _Found] = {}
-    for statement in _member_statements(scope, kind, min_size):
-        for key, digest, file_id, root_id, inode, nlink, size, allocated in connection.execute(statement):
-            group = found.get(key)
-            if group is None:
-                group = found[key] = _Found(digest, [], {})
-            group.ids.append(file_id)
-            body = (root_id, inode) if nlink > 1 else (-1, file_id)
-            group.blocks[body] = max(group.blocks.get(body, (0, 0)), (allocated, size))
-    groups = [group for group in found.values() if group.bodies > 1]
-    groups.sort(key=lambda group: (-group.reclaimable, group.digest))
-    return groups
-
-
-def _member_statements(scope: Scope, kind: _Kind, min_size: int) -> Iterator[Any]:
-    """What leads is what is smaller: the groups of the catalogue, or the folders of the scope."""
-    columns = (
-        kind.key,
-        kind.digest,
-        file.c.file_id,
-        file.c.root_id,
-        file.c.inode,
-        file.c.nlink,
-        file.c.size,
-        file.c.allocated,
-    )
-    big = [file.c.size >= min_size] if min_size else []
-    if scope.trees is None:
-        statement = select(*columns).select_from(kind.table).join(file, kind.led)
-        if scope.globs:
-            statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
-        yield statement.where(*kind.only, *scope.covered(), *big).where(kind.grouped).where(LIVING)
-        return
-    for part in scope.parts():
-        inside = (
-            select(*columns)
-            .select_from(dir_)
-            .join(file, file.c.dir_id == dir_.c.dir_id)
-            .join(kind.table, kind.key == kind.member)
-        )
-        conditions = [*part.conditions(), *scope.globbed(), *big, kind.table.c.n_files > 1]
-        yield inside.where(*conditions).where(LIVING)
-
-
-def _groups_of_files(
-    connection: Connection, scope: Scope, kind: _Kind, found: Sequence[_Found]
-) -> Iterator[Group]:
-    for at in range(0, len(found), PAGE):
-        page = found[at : at + PAGE]
-        wanted = [file_id for group in page for file_id in group.ids]
-        copies = {
-            row.file_id: Copy(row[0], scope.by_id[row[1]], *row[2:])
-            for row in _in_pieces(connection, _BY_ID, wanted)
-            if row.root_id in scope.by_id
-        }
-        let_go(connection)
-        for group in page:
-            members = [copies[file_id] for file_id in group.ids if file_id in copies]
-            made = group_of(kind.printed(group.digest), kind.level, members) if members else None
-            if made is not None:
-                yield made
 
 
 # ------------------------------------------------------------------------------------------ the summary

@@ -178,7 +178,10 @@ class CatalogueRows:
             fields = dataclasses.asdict(Layout(picture.format or "?", picture.compression))
             value = json.dumps({name: value for name, value in fields.items() if value is not None})
             layout_id = self._one(schema.layout, "layout_id", value=value)
-        known = picture.format is not None
+        facts = zip(
+            ["width", "height", "frames", "model", "dtype", "channels"], (120, 64, 1, "rgb", "u8", 3), strict=True
+        )
+        image = {**dict(facts), "orientation": picture.orientation} if picture.format is not None else {}
         self.put(
             schema.analysis,
             content_id=content_id,
@@ -190,13 +193,7 @@ class CatalogueRows:
             view_id=view_id,
             payload=sha256(f"payload {picture.bytes}"),
             format=picture.format,
-            width=120 if known else None,
-            height=64 if known else None,
-            frames=1 if known else None,
-            model="rgb" if known else None,
-            dtype="u8" if known else None,
-            channels=3 if known else None,
-            orientation=picture.orientation if known else None,
+            **image,
             layout_id=layout_id,
             loader_errors="{}",
             cv2_imread_md5=b"c" * 16,
