@@ -27,6 +27,7 @@ _NEEDED: Final = frozenset(
 _TABLES: Final = frozenset((292, 293, 332, 347, *range(512, 522), 529, 530, 531, 532, 32997, 34750, 50674))
 # GDAL leaves out blocks without data (SPARSE_OK); its own or GeoTIFF's tags show that it wrote the file.
 _SPARSE_WRITERS: Final = frozenset((33550, 34735, 42112, 42113))
+_SINGLE: Final = frozenset((256, 257, 262, 266, 277, 278, 284, 317, 322, 323))
 _ODD_BYTES: Final = frozenset((24, 40, 48, 56))
 _INTEGER_TYPES: Final = frozenset((1, 3, 4, 6, 8, 9, 13, 16, 17, 18))
 
@@ -201,6 +202,8 @@ def _check_tags(directory: Directory, defects: list[str], doubts: list[str]) -> 
             defects.append(f"{tag.name} is broken: {tag.broken}")
         elif tag.type not in _INTEGER_TYPES and tag.code in _NEEDED:
             defects.append(f"{tag.name} has the type {tag.type_name}")
+        elif tag.count != 1 and (tag.code in _SINGLE or (tag.count == 0 and tag.code in _NEEDED)):
+            doubts.append(f"{tag.name} has {counted(tag.count, 'value')}: other readers refuse it")
     if len(directory.by_code) != len(directory.tags):
         for tag in directory.tags:
             first = directory.by_code[tag.code]

@@ -118,6 +118,25 @@ def test_header_decides_the_canonical_raster(
 
 
 @pytest.mark.parametrize(
+    ("code", "values", "words"),
+    [
+        (257, [3, 3], "ImageLength has 2 values: other readers refuse it"),
+        (284, b"", "PlanarConfiguration has 0 values: other readers refuse it"),
+        (258, b"", "BitsPerSample has 0 values: other readers refuse it"),
+        (278, [3] * 17, "RowsPerStrip has 17 values: other readers refuse it"),
+    ],
+)
+def test_tags_with_an_impossible_number_of_values_prove_nothing(code: int, values: Any, words: str) -> None:
+    content = bytearray(gray(tags={code: (3, values or [8])}))
+    if not values:
+        entry = struct.pack("<HHI", code, 3, 1)
+        at = content.index(entry)
+        content[at : at + 8] = struct.pack("<HHI", code, 3, 0)
+    frame = first(bytes(content))
+    assert (frame.fidelity, frame.fidelity_reason) == (UNVERIFIED, words)
+
+
+@pytest.mark.parametrize(
     ("compression", "samples", "model"), [(1, 1, "gray"), (4, 1, "gray"), (1, 3, "rgb"), (1, 2, "gray+1")]
 )
 def test_a_missing_photometric_is_gray_or_rgb_by_samples(compression: int, samples: int, model: str) -> None:
