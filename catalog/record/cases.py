@@ -295,10 +295,6 @@ class Cases:
             return
         detail = {**json.loads(found[0][2] or "{}"), "swapped_with": printable(path)}
         reasons = [*json.loads(found[0][1]), sentence]
-        copy = detail.pop("good_copy", None)
-        if copy is not None:
-            # The copy that was named is this half of the swap.
-            reasons = [reason for reason in reasons if reason != drift.good_copy_sentence(copy)]
         self._batch.execute(
             "UPDATE drift SET reasons = ?, detail = ? WHERE drift_id = ?",
             (json.dumps(reasons), json.dumps(detail, sort_keys=True), found[0][0]),
