@@ -136,6 +136,7 @@ class Arrivals:
         self._recorder = recorder
         self._inode_trusted = inode_trusted
         self._waiting: dict[Key, Arrival] = {}
+        self._in_place: frozenset[bytes] = frozenset()
         self._first = 0.0
 
     def __contains__(self, key: Key) -> bool:
@@ -145,12 +146,26 @@ class Arrivals:
         """Whether any arrival waits, the first of them that long."""
         return bool(self._waiting) and time.monotonic() - self._first >= older_than_seconds
 
+    def look_ahead(self, contents: Iterable[bytes]) -> None:
+        """Find out which contents have all their files in place. They are not asked about again before the next
+        call: asking between two results makes the record write its waiting rows each time."""
+        self._in_place = frozenset(
+            sha256
+            for sha256 in set(contents)
+            if all(
+                place_of(row, inode_trusted=self._inode_trusted(row.root_id)) is Place.SAME
+                for row in self._recorder.rows.by_content(sha256, limit=COPIES_CONSIDERED)
+            )
+        )
+
     def put_aside(self, inspection: Inspection, row: FileRow | None, plan: Plan) -> bool:
         """Keep an inspection of known content if a file with that content is no longer where it was.
 
         ``row``: the file recorded at this path, living or a tombstone.
         """
         assert inspection.sha256 is not None
+        if inspection.sha256 in self._in_place:
+            return False
         key = (inspection.job.root_id, inspection.job.path)
         tombstone = row is not None and row.presence is Presence.MISSING
         if tombstone and row is not None and holds(self._recorder, row, inspection.sha256):

@@ -6,12 +6,13 @@ import dataclasses
 import errno
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from catalog import drift
 from catalog.record import FileRow, Recorded
 from catalog.service.moves import holds
-from catalog.service.plans import Plan
+from catalog.service.plans import Key, Plan
 from catalog.terms import (
     Change,
     FailureKind,
@@ -62,6 +63,19 @@ class Outcomes:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._recorder = session.recorder
+        self._expected: dict[Key, FileRow | None] = {}
+
+    def expect(self, results: Sequence[tuple[Inspection, Plan]]) -> None:
+        """Look up at once what ``take`` asks the record about these results. () forgets it: their rows are true
+        only until something else is recorded."""
+        at = self._recorder.rows.at
+        jobs = [each.job for each, plan in results if not plan.fresh]
+        self._expected = {(job.root_id, job.path): at(job.root_id, job.path) for job in jobs}
+        self._session.arrivals.look_ahead(
+            each.sha256
+            for each, _ in results
+            if each.sha256 is not None and each.analysis is None and each.job.decode
+        )
 
     def take(self, inspection: Inspection, plan: Plan) -> None:
         """Deal with one result of the pool."""
@@ -80,7 +94,10 @@ class Outcomes:
 
     def _row(self, job: Job, plan: Plan) -> FileRow | None:
         """The file whose history this path continues, as the record has it now: it may have moved since."""
-        return None if plan.fresh else self._recorder.rows.at(job.root_id, job.path)
+        if plan.fresh:
+            return None
+        key = job.root_id, job.path
+        return self._expected[key] if key in self._expected else self._recorder.rows.at(*key)
 
     def record(self, inspection: Inspection, plan: Plan) -> None:
         """Record a look that has digests, unless it must be confirmed first."""

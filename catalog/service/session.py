@@ -73,7 +73,7 @@ class Session:
         self.roots = Roots(self.recorder.batch)
         self.runs = Runs(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
-        self.arrivals = Arrivals(self.recorder, lambda root_id: self.roots.by_id(root_id).inode_trusted)
+        self.arrivals = Arrivals(self.recorder, self._inode_trusted)
         self._outcomes = Outcomes(self)
         self.selection = Selection(
             extensions=settings.extensions,
@@ -94,6 +94,10 @@ class Session:
         """What the stat fields of a root's mount are worth."""
         root = self.roots_by_id[root_id]
         return MountTrust(root.inode_trusted, root.ctime_trusted, root.mtime_granularity_ns)
+
+    def _inode_trusted(self, root_id: int) -> bool:
+        root = self.roots_by_id.get(root_id) or self.roots.by_id(root_id)
+        return root.inode_trusted
 
     # --------------------------------------------------------------------------------------- in flight
 
@@ -135,16 +139,21 @@ class Session:
         self._resubmit()
         if self._retries:
             timeout = min(timeout, max(0.0, self._retries[0][0] - time.monotonic()))
-        number = 0
-        for inspection in self.pool.poll(timeout):
-            plan = self._plans.pop((inspection.job.root_id, inspection.job.path))
-            self._take(inspection, plan)
-            number += 1
-        if not self._plans and self._retries and timeout > 0 and not number:
+        results = self.pool.poll(timeout)
+        keys = [(each.job.root_id, each.job.path) for each in results]
+        try:
+            with self.contained():
+                expected = [(each, self._plans[key]) for each, key in zip(results, keys, strict=True)]
+                self._outcomes.expect(expected)
+            for inspection, key in zip(results, keys, strict=True):
+                self._take(inspection, self._plans.pop(key))
+        finally:
+            self._outcomes.expect(())
+        if not self._plans and self._retries and timeout > 0 and not results:
             time.sleep(timeout)  # the pool returns at once when it has nothing to do
         if self.recorder.due:
             self.commit()
-        return number
+        return len(results)
 
     def _take(self, inspection: Inspection, plan: Plan) -> None:
         self._uncommitted.append((inspection.job, plan))
@@ -180,6 +189,7 @@ class Session:
         """Something in this transaction cannot be recorded. Everything is inspected again, a file at a time;
         the one that fails alone is recorded with the reason."""
         self.recorder.rollback()
+        self._outcomes.expect(())
         lost, self._uncommitted = self._uncommitted, []
         if len(lost) > 1:
             log.warning("a transaction of %d files failed, each is tried alone: %r", len(lost), error)
