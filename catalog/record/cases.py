@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from catalog import drift
 from catalog.record.batch import Batch, now_ms
-from catalog.record.facts import Facts
+from catalog.record.facts import Decoders
 from catalog.record.rows import FileRow, Rows
 from catalog.store.codes import FIDELITY
 from catalog.store.facts import load_analysis
@@ -65,10 +65,17 @@ class OpenCase:
         return Manner(chain[-1]["manner"]) if chain else self.manner
 
 
-class Cases:
-    """Opens and closes cases inside the batch's transaction. Only a policy moves a baseline here."""
+class Analyst(Protocol):
+    """Who analyses contents (``Facts``), or did so last."""
 
-    def __init__(self, batch: Batch, facts: Facts, auto_accept: frozenset[Kind] = frozenset()) -> None:
+    @property
+    def decoders(self) -> Decoders: ...
+
+
+class Cases:
+    """Opens and closes cases inside the batch's transaction. Only a policy moves a baseline by itself."""
+
+    def __init__(self, batch: Batch, facts: Analyst, auto_accept: frozenset[Kind] = frozenset()) -> None:
         if auto_accept & NEVER_BY_POLICY:
             raise ValueError(f"never accepted by policy: {sorted(auto_accept & NEVER_BY_POLICY)}")
         self._batch = batch
@@ -160,7 +167,7 @@ class Cases:
         if self._content_of(row.baseline_rev_id) == row.content_id:
             self.close(row, "reappeared" if row.presence is Presence.MISSING else "readable")
         else:
-            self._judge_again(row)
+            self.judge_again(row)
 
     def analysed_anew(self, content_id: int) -> None:
         """Another look at a content may change what its files' open cases say."""
@@ -170,9 +177,9 @@ class Cases:
             (content_id,),
         )
         for (file_id,) in rows:
-            self._judge_again(self._rows.by_id(file_id))
+            self.judge_again(self._rows.by_id(file_id))
 
-    def _judge_again(self, row: FileRow) -> None:
+    def judge_again(self, row: FileRow) -> None:
         """The content is the same, and what is known of it or of its readability is not."""
         assert row.content_id is not None and row.rev_id is not None
         case = self._open_case(row.file_id)
@@ -206,22 +213,16 @@ class Cases:
                 detail={"case": case.drift_id, "kind": case.kind},
             )
 
-    def accept(self, row: FileRow, rev_id: int, actor: str, note: str | None = None) -> None:
-        """Make a revision the baseline; the open case closes as ``accepted``, an event keeps who said so."""
-        case = self._open_case(row.file_id)
-        moment = now_ms()
-        detail: dict[str, Any] = {"note": note} if note else {}
-        if case is not None:
-            detail |= {"case": case.drift_id, "kind": case.kind, "manner": case.manner.value}
-            self._batch.execute(
-                "UPDATE drift SET closed_ms = ?, resolution = 'accepted', actor = ?, note = ?"
-                " WHERE drift_id = ?",
-                (moment, actor, note, case.drift_id),
-            )
+    def accept(self, row: FileRow, rev_id: int, actor: str, note: str | None = None) -> int:
+        """Make a revision the baseline; the open case closes as ``accepted``. Gives the event that says so.
+
+        The event holds what it takes to undo it: the former baseline and the case.
+        """
+        detail = self.close_accepted(row.file_id, actor, note)
         self._batch.execute("UPDATE file SET baseline_rev_id = ? WHERE file_id = ?", (rev_id, row.file_id))
-        self._batch.event(
+        return self._batch.event(
             EventKind.ACCEPTED,
-            at_ms=moment,
+            at_ms=now_ms(),
             root_id=row.root_id,
             file_id=row.file_id,
             from_rev=row.baseline_rev_id,
@@ -229,6 +230,35 @@ class Cases:
             actor=actor,
             detail=detail,
         )
+
+    def close_accepted(self, file_id: int, actor: str, note: str | None) -> dict[str, Any]:
+        """Close the open case, if there is one, as ``accepted``; gives the detail of the event."""
+        detail: dict[str, Any] = {"reason": note} if note else {}
+        case = self._open_case(file_id)
+        if case is not None:
+            detail |= {"case": case.drift_id, "kind": case.kind, "manner": case.manner.value}
+            self._batch.execute(
+                "UPDATE drift SET closed_ms = ?, resolution = 'accepted', actor = ?, note = ?"
+                " WHERE drift_id = ?",
+                (now_ms(), actor, note, case.drift_id),
+            )
+        return detail
+
+    def reopen(self, drift_id: int, file_id: int) -> None:
+        """An acceptance was undone: its case is open again, or the case that was opened since then takes
+        over its revisions. What the open case says is then judged anew by the caller."""
+        case = self._open_case(file_id)
+        if case is None:
+            self._batch.execute(
+                "UPDATE drift SET closed_ms = NULL, resolution = NULL, actor = NULL, note = NULL"
+                " WHERE drift_id = ? AND closed_ms IS NOT NULL",
+                (drift_id,),
+            )
+            return
+        former = self._batch.rows("SELECT detail FROM drift WHERE drift_id = ?", (drift_id,))
+        chain = json.loads(former[0][0] or "{}").get("chain", []) if former else []
+        self._set_detail(case.drift_id, {**case.detail, "chain": [*chain, *case.detail.get("chain", [])]})
+        self._batch.execute("UPDATE drift SET resolution = 'undone' WHERE drift_id = ?", (drift_id,))
 
     def _open_case(self, file_id: int) -> OpenCase | None:
         rows = self._batch.rows(

@@ -105,14 +105,15 @@ class Rows:
 
     def by_id(self, file_id: int) -> FileRow:
         """Raises LookupError when there is no such file (its transaction was rolled back)."""
-        found = self.find(file_id)
-        if found is None:
+        found = self._files("WHERE f.file_id = ?", (file_id,))
+        if not found:
             raise LookupError(f"no file {file_id} is recorded")
-        return found
+        return found[0]
 
     def find(self, file_id: int) -> FileRow | None:
-        """The file as it is recorded now; None when its row went with a rolled-back transaction."""
-        found = self._files("WHERE f.file_id = ?", (file_id,))
+        """The file as it is recorded now; None when its row went with a rolled-back transaction, or when
+        somebody accepted its loss: what is at its path from then on has a history of its own."""
+        found = self._files("WHERE f.file_id = ? AND (f.retired_ms IS NULL OR r.state = 3)", (file_id,))
         return found[0] if found else None
 
     def by_inode(self, inode: int, size: int, mtime_ns: int) -> list[FileRow]:
@@ -136,7 +137,9 @@ class Rows:
 
     def suspects(self, root_id: int) -> list[FileRow]:
         """Files that were not seen, and whose absence is not proven."""
-        return self._files("WHERE f.root_id = ? AND f.presence = 2", (root_id,))
+        # The condition of the index of odd files, word for word: a share holds few of them.
+        odd = "(f.presence <> 1 OR f.outcome IN (0, 2, 3))"
+        return self._files(f"WHERE f.root_id = ? AND f.presence = 2 AND {odd}", (root_id,))
 
     def folders(self, root_id: int) -> Iterator[bytes]:
         """Folders with living files, in no order."""
