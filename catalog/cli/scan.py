@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
 from catalog.cli.options import AllowIncomplete, Json, conclude
 
@@ -52,11 +53,12 @@ def scan(
     """
     import dataclasses
 
-    from catalog.config import size
-    from catalog.errors import Locked, UsageError
-    from catalog.service.handover import daemon_runs
-    from catalog.service.opening import fence, make_ready, refuse_inside
-    from catalog.service.scan import resolved
+    with importing():
+        from catalog.config import size
+        from catalog.errors import Locked, UsageError
+        from catalog.service.handover import daemon_runs
+        from catalog.service.opening import fence, make_ready, refuse_inside
+        from catalog.service.scan import resolved
 
     run = invocation(context)
     settings = run.settings

@@ -19,7 +19,6 @@ from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
 from catalog.terms import Job
 from catalog.watch.reconcile import Coverage, Differences, KnownFile, compare
-from catalog.watch.selection import Selected
 from catalog.watch.walk import Listing, joined_path, walk
 
 AHEAD_JOBS: Final = 100_000
@@ -154,10 +153,8 @@ class Reconcile:
             self._suspect(folder, {name for name, _ in differences.vanished})
 
     def _enqueue(self, folder: bytes, name: bytes, size: int) -> None:
-        path = joined_path(folder, name)
-        verdict = self.session.selection.verdict(name, path)
-        decode = verdict.decode if isinstance(verdict, Selected) else True
-        self._queue.append(Job(self.root.root_id, path, size, decode))
+        decode = self.session.selection.decodes(name)
+        self._queue.append(Job(self.root.root_id, joined_path(folder, name), size, decode))
         self.tally.queued += 1
         self.tally.queued_bytes += size
 
