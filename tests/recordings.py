@@ -108,7 +108,8 @@ class Shelf:
         prepare(self.database)
         self.auto_accept = auto_accept
         self.open()
-        self.root_id = self.roots.add(b"/share").root_id
+        known = self.roots.all()
+        self.root_id = known[0].root_id if known else self.roots.add(b"/share").root_id
 
     def open(self, toolchain: Toolchain = TOOLCHAIN) -> None:
         """A new session, as after a restart."""
