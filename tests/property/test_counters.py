@@ -45,7 +45,7 @@ LINKED: Fields = {
 FILE = st.fixed_dictionaries(FIELDS)
 ONE_FIELD = st.sampled_from(sorted(FIELDS)).flatmap(lambda name: st.fixed_dictionaries({name: FIELDS[name]}))
 NUMBER = st.integers(1, 7)
-STEP = st.one_of(
+STEP: st.SearchStrategy[tuple[str, int, Fields]] = st.one_of(
     st.tuples(st.just("update"), NUMBER, ONE_FIELD),
     st.tuples(st.just("update"), NUMBER, ONE_FIELD),
     st.tuples(st.just("update"), NUMBER, FILE),

@@ -11,7 +11,7 @@ import pytest
 
 from catalog.record.cases import NEVER_BY_POLICY
 from catalog.record.roots import MountRecord
-from catalog.terms import Fidelity, Kind, Outcome, Tag
+from catalog.terms import Analysis, Fidelity, Kind, Outcome, Tag
 from tests.recordings import BASIC, NEW_TOOLCHAIN, START_NS, TOOLCHAIN, Shelf, analysis, saved, stat
 
 JPEG = analysis("a", fidelity=Fidelity.DECODER, compression="JPEG")
@@ -25,7 +25,7 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
     made.check()
 
 
-def tagged(content: str, *more: Tag) -> object:
+def tagged(content: str, *more: Tag) -> Analysis:
     return analysis(content, tags=(*BASIC, *more), payload="the same")
 
 
@@ -46,7 +46,9 @@ def tagged(content: str, *more: Tag) -> object:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_kind_opens_its_case(shelf: Shelf, was: object, now: object, kind: str, severity: int) -> None:
+def test_each_kind_opens_its_case(
+    shelf: Shelf, was: Analysis, now: Analysis, kind: str, severity: int
+) -> None:
     shelf.see(b"a.tif", "one", saw=was)
     shelf.see(b"a.tif", "two", saw=now, at=saved(stat()))
     case = shelf.case(b"a.tif")

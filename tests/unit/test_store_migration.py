@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import CatalogError, Damaged, Exit, Locked, NotPermitted, SchemaMismatch
-from catalog.store import migration
 from catalog.store.lock import CataloguingLock
 from catalog.store.migration import check_current, prepare
 from catalog.store.schema import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
+from tests.asking import open_to_all
 from tests.conftest import CHECKOUT
 from tests.migrations import REBUILD, folder_with_next, know_next
 from tests.recordings import Shelf
@@ -188,8 +189,7 @@ def test_who_may_not_write_is_told_who_may(tmp_path: Path) -> None:
         pytest.skip("needs root, to become another user")
     database = str(tmp_path / "catalog.sqlite3")
     prepare(database)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(folder, 0o755)
+    open_to_all(tmp_path)
     script = """
         import sys
         from catalog.errors import CatalogError
@@ -312,7 +312,7 @@ def test_an_upgrade_needs_room_for_the_copy(
     prepare(database)
     know_next(monkeypatch, folder_with_next(tmp_path, "pass"))
     usage = os.path.getsize(database) * 2 - 1
-    monkeypatch.setattr(migration.shutil, "disk_usage", lambda _: type("Usage", (), {"free": usage}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": usage}))
     error = refused(database)
     assert error.code == Exit.INCOMPLETE
     assert "nothing was changed" in str(error)

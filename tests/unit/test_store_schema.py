@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_every_view_can_be_read(migrated: sqlite3.Connection) -> None:
         (codes.EVENT_KIND, EventKind),
     ],
 )
-def test_every_word_has_its_own_number(table: codes.Codes, words: type) -> None:  # type: ignore[type-arg]
+def test_every_word_has_its_own_number(table: codes.Codes[StrEnum], words: type[StrEnum]) -> None:
     assert set(table.number) == set(words)
     assert len(table.word) == len(table.number)
 
