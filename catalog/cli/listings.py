@@ -326,14 +326,19 @@ def events(
     as_json: Json = False,
     ndjson: Ndjson = False,
     csv: Csv = False,
+    only_paths: Paths = False,
+    only_paths0: Paths0 = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
-    """What happened, newest first?"""
+    """What happened, newest first?
+
+    --paths prints the files that events are about, as often as something happened to them.
+    """
     with importing():
         from catalog.cli.output import Column, Listing
         from catalog.query.events import events as ask
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv)
+    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     listing = Listing(
         "events",
         (
@@ -346,6 +351,8 @@ def events(
         ),
         ("id", "at", "kind", "root", "path", "actor", "detail"),
         "no events",
+        path_of,
+        _about_files if form in (Format.PATHS, Format.PATHS0) else lambda row: (row,),
     )
     kinds = words_of(EventKind, kind, "kind")
     since_ms = moment_ms(since)
@@ -355,6 +362,10 @@ def events(
             asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit
         )
     asked.conclude(allow_incomplete=allow_incomplete)
+
+
+def _about_files(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return (event,) if event["path"] is not None else ()
 
 
 def _detail_words(detail: Mapping[str, Any]) -> str:

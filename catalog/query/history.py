@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, select
 
-from catalog.errors import UsageError
+from catalog.errors import CatalogError, UsageError
 from catalog.query.drift import Case, cases_of_file
 from catalog.query.events import Happened, events_of_file
 from catalog.query.files import FileFacts, facts_of, newest_epoch
@@ -99,20 +99,30 @@ def show(connection: Connection, path: bytes) -> Shown:
 
     Raises NotFound for a path that never had a file, UsageError for a folder.
     """
-    root_, folder, name = located(connection, path)
-    part = Part(root_, folder, names=(name,))
-    ids = _ids_at(connection, part) if name else []
+    found = located(connection, path)
+    parts = [Part(each, folder, names=(name,)) for each, folder, name in found if name]
+    ids = next(filter(None, (_ids_at(connection, part) for part in parts)), [])
     moved = not ids
-    if moved and name:
-        ids = _once_at(connection, part)
+    if moved:
+        ids = next(filter(None, (_once_at(connection, part) for part in parts)), [])
     if not ids:
-        below = folder + b"/" + name if folder else name
-        if not name or os.path.isdir(path) or recorded_folder(connection, root_, below):
-            raise UsageError(f"a folder: {printable(path)}", hint="ask with: catalog query files FOLDER")
-        raise uncatalogued(path, root_)
+        raise _refused(connection, path, parts)
     every = {each.root_id: each for each in living_roots(connection)}
     histories = [_history(connection, file_id, every) for file_id in ids]
     return Shown(tuple(each for each in histories if each is not None), moved)
+
+
+def _refused(connection: Connection, path: bytes, parts: list[Part]) -> CatalogError:
+    """Why there is nothing to show."""
+    folders = (
+        recorded_folder(
+            connection, part.root, part.folder + b"/" + part.names[0] if part.folder else part.names[0]
+        )
+        for part in parts
+    )
+    if not parts or any(folders) or os.path.isdir(path):
+        return UsageError(f"a folder: {printable(path)}", hint="ask with: catalog query files FOLDER")
+    return uncatalogued(path, parts[0].root)
 
 
 def _ids_at(connection: Connection, part: Part) -> list[int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -42,13 +43,17 @@ def resolve(
     return registered(connection, scope)
 
 
-def located(connection: Connection, typed: bytes) -> tuple[Root, bytes, bytes]:
-    """(share, folder, name) of one file's path. Raises NotFound when it is in no share."""
+def located(connection: Connection, typed: bytes) -> list[tuple[Root, bytes, bytes]]:
+    """(share, folder, name) of one file's path, the likeliest first. Raises NotFound when it is in no share."""
     every = living_roots(connection)
-    inside = _below_a_root(typed, every)
-    if inside is None:
+    found: list[tuple[Root, bytes, bytes]] = []
+    for stage in _STAGES:
+        inside = _below_a_root(stage(typed), every)
+        if inside is not None and (place := (inside[0], *_split(inside[1]))) not in found:
+            found.append(place)
+    if not found:
         raise NotFound(f"not in any share: {printable(typed)}", hint=_there_are(every))
-    return inside[0], *_split(inside[1])
+    return found
 
 
 def _named(name: str, every: tuple[Root, ...]) -> Root:
@@ -73,20 +78,7 @@ class _Places:
 
 
 def _narrowed(connection: Connection, scope: Scope, every: tuple[Root, ...], paths: Sequence[bytes]) -> Scope:
-    places = _Places()
-    unknown: list[tuple[bytes, Root, bytes]] = []
-    for typed in paths:
-        inside = _below_a_root(typed, every)
-        if inside is None:
-            around = _around_roots(typed, every)
-            if not around:
-                raise NotFound(f"not in any share: {printable(typed)}", hint=_there_are(every))
-            places.trees.update((each.root_id, b"") for each in around)
-        elif not inside[1]:
-            places.trees.add((inside[0].root_id, b""))
-        else:
-            unknown.append((typed, *inside))
-    _look_up(connection, unknown, places)
+    places = _find(connection, every, paths)
     chosen = {each.root_id for each in scope.roots}
     trees = {key for key in places.trees if key[0] in chosen}
     files = {key for key in places.files if key[0] in chosen}
@@ -110,21 +102,63 @@ def _inside(root_id: int, folder: bytes, trees: set[tuple[int, bytes]], *, prope
     return False
 
 
-def _candidates(typed: bytes) -> list[bytes]:
-    """The path with all links resolved, then with those of its folder only: the last part may be a link
-    that is catalogued as such."""
+# ------------------------------------------------------------------------------- from words to places
+
+
+def _as_typed(typed: bytes) -> bytes | None:
+    """Without a look at the disk, which may not answer. ``..`` behind a link means another folder."""
+    return None if b".." in typed.split(b"/") else os.path.abspath(typed)
+
+
+def _without_links(typed: bytes) -> bytes:
+    return os.path.realpath(typed)
+
+
+def _in_its_folder(typed: bytes) -> bytes:
+    """The last part may be a link that is catalogued as such."""
     whole = os.path.abspath(typed)
-    parent = os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
-    return list(dict.fromkeys([os.path.realpath(whole), parent, whole]))
+    return os.path.join(os.path.realpath(os.path.dirname(whole)), os.path.basename(whole))
 
 
-def _below_a_root(typed: bytes, every: tuple[Root, ...]) -> tuple[Root, bytes] | None:
+_STAGES: Final[tuple[Callable[[bytes], bytes | None], ...]] = (_as_typed, _without_links, _in_its_folder)
+
+
+def _find(connection: Connection, every: tuple[Root, ...], paths: Sequence[bytes]) -> _Places:
+    """Each path as the record knows it; missing files are not on the disk any more."""
+    places = _Places()
+    waiting, seen_in = list(dict.fromkeys(paths)), dict[bytes, tuple[Root, bytes]]()
+    for stage in _STAGES:
+        inside = {typed: found for typed in waiting if (found := _below_a_root(stage(typed), every))}
+        seen_in.update(inside)
+        recorded = _look_up(connection, inside, places)
+        waiting = [typed for typed in waiting if typed not in recorded]
+        if not waiting:
+            break
+    for typed in waiting:
+        _place_unrecorded(typed, seen_in.get(typed), every, places)
+    return places
+
+
+def _place_unrecorded(
+    typed: bytes, inside: tuple[Root, bytes] | None, every: tuple[Root, ...], places: _Places
+) -> None:
+    if inside is None:
+        around = _around_roots(typed, every)
+        if not around:
+            raise NotFound(f"not in any share: {printable(typed)}", hint=_there_are(every))
+        places.trees.update((each.root_id, b"") for each in around)
+    elif os.path.isdir(typed):
+        places.trees.add((inside[0].root_id, inside[1]))
+    else:
+        raise uncatalogued(typed, inside[0])
+
+
+def _below_a_root(path: bytes | None, every: tuple[Root, ...]) -> tuple[Root, bytes] | None:
     """(share, path below it), b"" for the share itself."""
-    for path in _candidates(typed):
-        for each in every:
-            top = each.path.rstrip(b"/")
-            if path == each.path or path.startswith(top + b"/"):
-                return each, path[len(top) + 1 :]
+    for each in every:
+        top = each.path.rstrip(b"/")
+        if path is not None and (path == each.path or path.startswith(top + b"/")):
+            return each, path[len(top) + 1 :]
     return None
 
 
@@ -133,22 +167,25 @@ def _around_roots(typed: bytes, every: tuple[Root, ...]) -> list[Root]:
     return [each for each in every if each.path.startswith(top)]
 
 
-def _look_up(connection: Connection, unknown: list[tuple[bytes, Root, bytes]], places: _Places) -> None:
-    """Is it a file or a folder? The record decides, since a missing file is not on the disk any more."""
-    split = [(root_, *_split(below), typed) for typed, root_, below in unknown]
+def _look_up(connection: Connection, inside: dict[bytes, tuple[Root, bytes]], places: _Places) -> set[bytes]:
+    """Note the places of recorded files and folders; gives the paths that were found."""
+    found = {typed for typed, (_, below) in inside.items() if not below}
+    places.trees.update((inside[typed][0].root_id, b"") for typed in found)
+    split = [(root_, *_split(below), typed) for typed, (root_, below) in inside.items() if below]
     split.sort(key=lambda item: (item[0].root_id, item[1], item[2]))
     for (root_, folder), items in groupby(split, key=lambda item: (item[0], item[1])):
         listed = list(items)
         recorded = _recorded_names(connection, root_, folder, [item[2] for item in listed])
         for _, _, name, typed in listed:
             below = folder + b"/" + name if folder else name
-            is_file = name in recorded
-            if is_file:
+            if name in recorded:
                 places.files.add((root_.root_id, folder, name))
-            if os.path.isdir(typed) or (not is_file and recorded_folder(connection, root_, below)):
+                found.add(typed)
+            # A folder may have taken the name of a file that is missing.
+            if not recorded.get(name) and recorded_folder(connection, root_, below):
                 places.trees.add((root_.root_id, below))
-            elif not is_file:
-                raise uncatalogued(typed, root_)
+                found.add(typed)
+    return found
 
 
 def uncatalogued(typed: bytes, root_: Root) -> NotFound:
@@ -169,15 +206,18 @@ def _split(below: bytes) -> tuple[bytes, bytes]:
     return folder, name
 
 
-def _recorded_names(connection: Connection, root_: Root, folder: bytes, names: list[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
+def _recorded_names(
+    connection: Connection, root_: Root, folder: bytes, names: list[bytes]
+) -> dict[bytes, bool]:
+    """The names that files have or had, and whether a living one has it."""
+    found: dict[bytes, bool] = {}
     for at in range(0, len(names), NAMES_AT_ONCE):
         part = Part(root_, folder, names=tuple(names[at : at + NAMES_AT_ONCE]))
         # Two questions, since living files and tombstones have an index each.
-        for presence in (LIVING, TOMBSTONE):
+        for presence, living in ((TOMBSTONE, False), (LIVING, True)):
             statement = select(file.c.name).join(dir_, dir_.c.dir_id == file.c.dir_id)
             statement = statement.where(*part.conditions(), file.c.retired_ms.is_(None)).where(presence)
-            found.update(connection.execute(statement).scalars())
+            found.update((name, living) for name in connection.execute(statement).scalars())
     return found
 
 

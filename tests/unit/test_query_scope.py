@@ -151,6 +151,38 @@ def test_a_missing_file_and_its_vanished_folder_can_be_named(
         assert paths(connection, resolve(connection, paths=[typed])) == [b"/gone/old/a.tif"]
 
 
+def test_a_folder_that_took_the_name_of_a_missing_file(rows: CatalogueRows, connection: Connection) -> None:
+    root = rows.root("s", b"/s")
+    rows.file(root, b"x", Picture(bytes="1"), presence=Presence.MISSING)
+    rows.file(root, b"x/a.tif", Picture(bytes="2"))
+    assert paths(connection, resolve(connection, paths=[b"/s/x"])) == [b"/s/x", b"/s/x/a.tif"]
+
+
+def test_a_recorded_path_is_found_without_a_look_at_a_share_that_may_hang(
+    rows: CatalogueRows, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.file(rows.root("s", b"/s", state=RootState.HUNG), b"x/a.tif", Picture(bytes="1"))
+
+    def hang(*_: object) -> bool:
+        raise AssertionError("this look would never come back")
+
+    for name in ("realpath", "isdir", "lexists"):
+        monkeypatch.setattr(os.path, name, hang)
+    for typed in (b"/s", b"/s/x", b"/s/x/a.tif"):
+        assert paths(connection, resolve(connection, paths=[typed])) == [b"/s/x/a.tif"]
+
+
+def test_a_link_inside_a_share_is_followed_when_it_is_not_catalogued_itself(
+    rows: CatalogueRows, connection: Connection, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    (share / "real").mkdir(parents=True)
+    (share / "alias").symlink_to("real")
+    rows.file(rows.root("s", os.fsencode(share)), b"real/a.tif", Picture(bytes="1"))
+    scope = resolve(connection, paths=[os.fsencode(share / "alias")])
+    assert paths(connection, scope) == [os.fsencode(share / "real/a.tif")]
+
+
 def test_shares_by_name(rows: CatalogueRows, connection: Connection) -> None:
     fill(rows)
     rows.root("old", b"/old", state=RootState.RETIRED)
