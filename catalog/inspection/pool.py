@@ -252,6 +252,8 @@ class Pool:
         contents = [ticket.look[2] for _, ticket in self._looked if ticket.look]
         unknown = [sha256 for sha256 in distinct(contents) if sha256 not in self._leaders]
         known = self._known(unknown) if unknown else set()
+        # Of those that are about to be delivered the record cannot know yet.
+        known.update(done.sha256 for done in self._done if done.sha256 and done.analysis)
         answers: dict[Worker, tuple[list[int], list[int]]] = {}
         looked, self._looked = self._looked, []
         for (worker, ticket), sha256 in zip(looked, contents, strict=True):
