@@ -23,6 +23,7 @@ from catalog.watch.mounts import borders_below, mount_of, probe, watch_mode
 from catalog.watch.reconcile import Coverage, compare, recheck_absence
 from catalog.watch.selection import Selection
 from catalog.watch.walk import Listing, walk
+from tests.asking import open_to_all
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MNT_DETACH = 2
@@ -365,12 +366,8 @@ def unprivileged(tmp_path: Path) -> Iterator[list[str]]:
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"setpriv does not work here: {error}")
     os.chown(tmp_path, 65534, 65534)
-    closed = [(above, above.stat().st_mode) for above in tmp_path.parents[:2]]  # pytest's own folders
-    for above, mode in closed:
-        above.chmod(mode | 0o011)
+    open_to_all(tmp_path)
     yield prefix
-    for above, mode in closed:
-        above.chmod(mode)
 
 
 @pytest.mark.parametrize("scenario", ["unlistable_folder", "closed_root"])
