@@ -281,21 +281,9 @@ file = table(
 Index("uq_file_path", file.c.dir_id, file.c.name, unique=True, sqlite_where=text("presence <> 3"))
 Index("ix_file_tombstone", file.c.dir_id, file.c.name, sqlite_where=text("presence = 3"))
 # Groups count living files only: what is gone must not slow down the search for the next best copy.
-Index("ix_file_content", file.c.content_id, sqlite_where=text("content_id IS NOT NULL AND presence <> 3"))
-Index(
-    "ix_file_pixel",
-    file.c.pixel_id,
-    file.c.allocated,
-    file.c.size,
-    sqlite_where=text("pixel_id IS NOT NULL AND presence <> 3"),
-)
-Index(
-    "ix_file_view",
-    file.c.view_id,
-    file.c.allocated,
-    file.c.size,
-    sqlite_where=text("view_id IS NOT NULL AND presence <> 3"),
-)
+for _name, _order in (("content", ()), ("pixel", ("allocated", "size")), ("view", ("allocated", "size"))):
+    _members = (file.c[column] for column in (f"{_name}_id", *_order))
+    Index(f"ix_file_{_name}", *_members, sqlite_where=text(f"{_name}_id IS NOT NULL AND presence <> 3"))
 Index("ix_file_inode", file.c.inode)
 Index(
     "ix_file_odd",

@@ -120,7 +120,7 @@ def test_counters_equal_a_recount_after_any_storm(
                 update(connection, number, fields)
             else:
                 connection.execute("UPDATE file SET presence = 3 WHERE root_id = ?", (number,))
-            assert recount.differences(connection) == []
+        assert recount.differences(connection) == []
     finally:
         connection.execute("ROLLBACK")
         connection.close()
