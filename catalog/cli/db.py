@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from catalog.cli.context import invocation
+from catalog.cli.keeping import backup, check, restore
 from catalog.cli.options import Json
 from catalog.errors import Exit
 from catalog.terms import Presence, human_size, path_fields
@@ -21,7 +22,9 @@ app = typer.Typer(help="The catalogue's own file.", no_args_is_help=True)
 _COUNTS: Final = {
     "roots": "SELECT count(*) FROM root",
     "files": "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE presence <> {missing}",
-    "missing": "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE presence = {missing}",
+    # The counters do not tell tombstones that were retired from those that are missed.
+    "missing": "SELECT count(*) FROM file WHERE presence = {missing} AND retired_ms IS NULL"
+    " AND (presence <> 1 OR outcome IN (0, 2, 3))",
     "contents": "SELECT count(*) FROM content",
     "revisions": "SELECT count(*) FROM revision",
     "events": "SELECT count(*) FROM event",
@@ -153,3 +156,7 @@ def _upgrade_words(document: dict[str, Any]) -> Iterator[str]:
     yield f"upgraded from schema {document['from']} to {document['to']}: {document['path']}"
     if document["copy"]:
         yield f"as it was before: {document['copy']}"
+
+
+for _command in (check, backup, restore):
+    app.command()(_command)

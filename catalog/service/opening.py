@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from catalog.config import Settings
 from catalog.errors import UsageError
+from catalog.record.accepting import Accepting
 from catalog.record.batch import Batch
 from catalog.record.roots import Roots
 from catalog.record.runs import Runs
@@ -28,6 +29,14 @@ def make_ready(database: str, announce: Callable[[str], None] = lambda _: None) 
 
     Raises CatalogError.
     """
+    refuse_network(database)
+    new = not os.path.exists(database)
+    prepare(database, announce=announce)
+    return new
+
+
+def refuse_network(database: str) -> None:
+    """Raises UsageError for a place where SQLite's locks do not hold."""
     folder = os.path.realpath(os.fsencode(os.path.dirname(os.path.abspath(database))))
     while not os.path.isdir(folder) and folder != b"/":
         folder = os.path.dirname(folder)
@@ -37,9 +46,6 @@ def make_ready(database: str, announce: Callable[[str], None] = lambda _: None) 
             f"the catalogue cannot live on a network file system ({mount.fstype}): {printable(database)}",
             hint="put it on a local disk with --database PATH; the share itself may be on the network",
         )
-    new = not os.path.exists(database)
-    prepare(database, announce=announce)
-    return new
 
 
 def refuse_inside(database: str, folders: list[bytes]) -> None:
@@ -80,13 +86,19 @@ def cataloguing(database: str, settings: Settings, command: str) -> Iterator[Ses
 
 
 class Desk:
-    """Small admin writes beside a cataloguing process: shares and requests. A context manager."""
+    """Small admin writes beside a cataloguing process: shares, requests, acceptances. A context manager."""
 
     def __init__(self, database: str) -> None:
         self._engine = writing_engine(database)
         self._batch = Batch(self._engine, database)
         self.roots = Roots(self._batch)
         self.runs = Runs(self._batch)
+        self.accepting = Accepting(self._batch)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to commit, so that a daemon gets its turn."""
+        return self._batch.due
 
     def commit(self) -> None:
         self._batch.commit()

@@ -73,6 +73,8 @@ def verify(connection: sqlite3.Connection, *, head: bytes | None = None) -> Brok
         seal_id, first_event, last_event, _, chain = seal
         if seal_id != number + 1:
             return BrokenSeal(number + 1, last + 1, last, "the seal is not there")
+        if not _written_by_us(seal):
+            return BrokenSeal(seal_id, last + 1, last, "it holds what was never written")
         why = _broken(connection, previous, seal, last)
         if why is not None:
             return BrokenSeal(seal_id, first_event, last_event, why)
@@ -91,16 +93,31 @@ def verify(connection: sqlite3.Connection, *, head: bytes | None = None) -> Brok
     return None
 
 
+def _written_by_us(seal: tuple[Any, ...]) -> bool:
+    """A damaged page gives values of any type."""
+    *numbers, chain = seal
+    return all(isinstance(number, int) for number in numbers) and isinstance(chain, bytes)
+
+
 def _broken(
     connection: sqlite3.Connection, previous: bytes | None, seal: tuple[Any, ...], last: int
 ) -> str | None:
     seal_id, first_event, last_event, at_ms, chain = seal
     if first_event != last + 1 or last_event < first_event:
         return f"it begins at event {first_event}, not at {last + 1}"
-    rows = connection.execute(_EVENTS, (first_event, last_event)).fetchall()
+    try:
+        rows = connection.execute(_EVENTS, (first_event, last_event)).fetchall()
+    except sqlite3.DatabaseError as error:
+        # Without a code: Python could not make a value of what a page holds.
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return f"its events cannot be read: {error}"
     if len(rows) != last_event - first_event + 1:
         return f"{last_event - first_event + 1 - len(rows):,} of its events are not there"
-    lines = (event_line(row[:10], row[10]) for row in rows)
+    try:
+        lines = [event_line(row[:10], row[10]) for row in rows]
+    except (TypeError, AttributeError):
+        return "its events hold what was never written"
     if link(previous, seal_line(seal_id, first_event, last_event, at_ms), lines) != chain:
         return "its events, or the contents they speak of, are not those that were sealed"
     return None
