@@ -25,10 +25,10 @@ def list_(context: typer.Context, *, as_json: Json = False, ndjson: Ndjson = Fal
             Column("name", lambda row: row["name"]),
             Column("state", lambda row: row["state"]),
             Column("mode", lambda row: row["mode"]),
-            Column("files", lambda row: f"{row['files']['present']:,}", right=True),
+            Column("files", lambda row: f"{row['files']['total']:,}", right=True),
             Column("path", lambda row: row["path"], flexible=True),
         ),
-        ("name", "state", "mode", "files.present", "path"),
+        ("name", "state", "mode", "files.total", "path"),
         "no share yet: catalog scan FOLDER",
     )
     rows: list[dict[str, Any]] = roots(run.database.path)
