@@ -29,6 +29,7 @@ NOUNS = (
     "status",
     "query",
     "show",
+    "accept",
     "checksum",
     "tags",
     "compare",

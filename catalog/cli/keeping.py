@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.cli.context import invocation
+from catalog.cli.context import Invocation, invocation
 from catalog.cli.options import Json
 from catalog.errors import Exit, UsageError
 from catalog.terms import counted, human_size, path_fields, printable
@@ -52,7 +52,7 @@ def check(
     connection = open_reader(database)
     try:
         check_current(connection, database)
-        report = look(connection, database, quick=quick, head=noted, announce=run.say)
+        report = look(connection, database, quick=quick, head=noted, announce=_aloud(run))
     finally:
         connection.close()
     document = {
@@ -71,6 +71,11 @@ def check(
         seal = f"; the first broken seal is {report.broken.seal_id}" if report.broken else ""
         run.warn(f"the catalogue is damaged: {counted(len(report.findings), 'finding')}{seal}")
         raise typer.Exit(Exit.DAMAGED)
+
+
+def _aloud(run: Invocation) -> Callable[[str], None]:
+    """Each step, for those who want to know."""
+    return run.say if run.verbose else lambda _: None
 
 
 def _digest(text: str | None) -> bytes | None:
@@ -174,7 +179,7 @@ def restore(
     database = run.database.path
     refuse_network(database)
     run.say(f"catalogue: {database}")
-    done = put_back(database, file, announce=run.say)
+    done = put_back(database, file, announce=_aloud(run))
     lineage = done.lineage
     aside = None if done.replaced is None else os.fsencode(done.replaced)
     document = {

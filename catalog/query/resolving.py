@@ -43,6 +43,14 @@ def resolve(
     return registered(connection, scope)
 
 
+def named_files(connection: Connection, paths: Sequence[bytes]) -> frozenset[tuple[int, bytes, bytes]]:
+    """(root_id, folder, name) of those paths that are files, living or missing; folders are left out.
+
+    Raises NotFound for a path that is neither.
+    """
+    return frozenset(_find(connection, living_roots(connection), paths).files)
+
+
 def located(connection: Connection, typed: bytes) -> list[tuple[Root, bytes, bytes]]:
     """(share, folder, name) of one file's path, the likeliest first. Raises NotFound when it is in no share."""
     every = living_roots(connection)

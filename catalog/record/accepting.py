@@ -47,7 +47,8 @@ class Acceptance:
     """What an acceptance, or its undoing, did to one file."""
 
     event_id: int
-    file_id: int
+    file: FileRow
+    """As it was before."""
     from_rev: int | None
     """The former baseline; None when a retired file came back."""
     to_rev: int | None
@@ -116,7 +117,7 @@ class Accepting:
             return self._retire(row, actor, reason) if row.presence is Presence.MISSING else None
         assert row.rev_id is not None, "a case of a content has one"
         event_id = self._cases.accept(row, row.rev_id, actor, reason)
-        return Acceptance(event_id, row.file_id, row.baseline_rev_id, row.rev_id, False, False)
+        return Acceptance(event_id, row, row.baseline_rev_id, row.rev_id, False, False)
 
     def accept_loss(self, file_id: int, actor: str, reason: str | None = None) -> Acceptance | None:
         """Retire a missing file that was never read, and so has no case. None when it is not such a file."""
@@ -143,7 +144,7 @@ class Accepting:
             actor=actor,
             detail={"accepted": event_id, **({"reason": reason} if reason else {})},
         )
-        return Acceptance(event_id, row.file_id, row.baseline_rev_id, None, True, False)
+        return Acceptance(event_id, row, row.baseline_rev_id, None, True, False)
 
     # -------------------------------------------------------------------------------------------- undo
 
@@ -174,7 +175,7 @@ class Accepting:
         self._judge(row, accepted.detail.get("case"))
         still = "SELECT 1 FROM drift WHERE file_id = ? AND closed_ms IS NULL"
         is_open = bool(self._batch.rows(still, (row.file_id,)))
-        return Acceptance(undone, row.file_id, accepted.to_rev, accepted.from_rev, False, is_open)
+        return Acceptance(undone, row, accepted.to_rev, accepted.from_rev, False, is_open)
 
     def _standing(self, event_id: int) -> _Accepted:
         """The acceptance of this number, which nobody undid and no later one followed."""
