@@ -28,7 +28,12 @@ _EVENTS: Final = (
 
 def event_line(columns: Sequence[Any], sha256: bytes | None) -> bytes:
     """One event as the seal sees it: its ten columns in the order of the table, and a content's digest."""
-    return _encode([*columns, sha256.hex() if sha256 is not None else None]).encode("ascii") + b"\n"
+    # What JSON makes of such a list, at half the price: most columns are integers or nothing.
+    parts = [
+        "null" if value is None else str(value) if type(value) is int else _encode(value) for value in columns
+    ]
+    parts.append("null" if sha256 is None else f'"{sha256.hex()}"')
+    return f"[{','.join(parts)}]\n".encode("ascii")
 
 
 def seal_line(seal_id: int, first_event_id: int, last_event_id: int, at_ms: int) -> bytes:
