@@ -21,7 +21,7 @@ GIF    ``screen``: logical width, height, background index; ``palette``: the glo
 BMP    ``header``: width, height (negative: top down), bits, compression, the four masks; ``palette`` (as
        stored, then the bytes of one entry); ``pixels``.
 PPM    ``header``: magic, width, height, depth, maxval or scale, tuple type; ``pixels``.
-TIFF   ``images``: how many counted frames; for each ``fields`` (see ``_TIFF_FIELDS``: the decode-relevant
+TIFF   ``images``: how many counted frames; for each ``fields`` (docs/pixel-checksum.md: the decode-relevant
        fields with defaults filled in; the byte order when a sample has more than 8 bits), ``ColorMap``,
        ``JPEGTables`` and the parameters of YCbCr where there are any, ``counts``: the segments' byte
        counts, and ``segments``: their bytes in order.
