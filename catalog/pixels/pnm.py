@@ -11,6 +11,7 @@ from typing import Final
 
 from catalog.pixels.payload import Payload
 from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
+from catalog.pixels.tiff_model import widened
 from catalog.terms import Fidelity, Layout, PageRole
 
 _HEADER_LIMIT: Final = 65_536
@@ -173,7 +174,7 @@ def _frame(header: PnmHeader, defects: tuple[str, ...]) -> Frame:
     if header.number == 8:
         dtype = "f32"
     else:
-        dtype = "u8" if bits in (1, 2, 4) and model.startswith("gray") else f"u{bits}"
+        dtype = "u8" if widened(bits, model) else f"u{bits}"
         if header.maxval != (1 << bits) - 1:
             # Readers stretch 0…maxval to the full range, each with its own rounding.
             fidelity, reason = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.pixels.raster import Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame, Structure
+from catalog.terms import Fidelity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,13 +27,17 @@ def decode(structure: Structure, frame: Frame, view: memoryview) -> Decoded:
         raster = Raster(frame.model, frame.dtype, frame.width, frame.height, frame.channels, bands)
         return Decoded(raster, frame.fidelity, frame.fidelity_reason)
     array = _samples(view[start:], number, maxval, frame, float(detail["scale"]))
+    result = Decoded(None, frame.fidelity, frame.fidelity_reason)
     bits = maxval.bit_length()
+    if number != _FLOATS and maxval not in (255, 65_535) and array.size and int(array.max()) > maxval:
+        words = f"a sample of {int(array.max()):,} where {maxval:,} is the maximum"
+        result = result.lowered(Fidelity.UNVERIFIED, words)
     if number in _BITMAPS:
         array = 1 - array  # 1 is black, here alone
     if number != _FLOATS and frame.dtype == "u8" and bits in (1, 2, 4):
         array = array * (255 // ((1 << bits) - 1))
     array = array.astype(storage(frame.dtype), copy=False)
-    return Decoded(Raster.of(frame.model, frame.dtype, array), frame.fidelity, frame.fidelity_reason)
+    return Decoded(Raster.of(frame.model, frame.dtype, array), result.fidelity, result.reason)
 
 
 def _samples(body: memoryview, number: int, maxval: int, frame: Frame, scale: float) -> NDArray[Any]:

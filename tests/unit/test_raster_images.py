@@ -334,6 +334,8 @@ def test_after_a_frame_that_failed_no_later_one_is_believed() -> None:
         (b"P5 2 1 1023\n\x00\x07\x03\xff", "u10", [[[7], [1023]]]),
         (b"P5 2 1 65535\n\x01\x02\xff\xfe", "u16", [[[258], [65534]]]),
         (b"P6 1 1 255\nabc", "u8", [[[97, 98, 99]]]),
+        (b"P6 1 1 1\n\0\1\1", "u8", [[[0, 255, 255]]]),
+        (b"P6 1 1 3\n\0\1\3", "u2", [[[0, 1, 3]]]),
         (b"P6 1 1 65535\n\x00\x01\x00\x02\x00\x03", "u16", [[[1, 2, 3]]]),
         (
             b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\nabcd",
@@ -352,6 +354,17 @@ def test_netpbm_samples_are_as_the_manual_says(content: bytes, dtype: str, rows:
 
 def test_netpbm_whose_maximum_is_no_depth_is_not_called_exact() -> None:
     assert decoded(b"P5 2 1 100\n\x01\x64").fidelity is Fidelity.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    "content", [b"P5 2 1 1\n\1\2", b"P5 2 1 15\n\x0f\x10", b"P5 2 1 1023\n\0\7\4\0", b"P6 1 1 3\n\0\1\4"]
+)
+def test_netpbm_samples_beyond_their_maximum_prove_nothing(content: bytes) -> None:
+    """Readers clip, wrap or refuse them; widened, two of them could be one number."""
+    found = decoded(content)
+    assert found.fidelity is Fidelity.UNVERIFIED
+    assert found.reason is not None
+    assert "is the maximum" in found.reason
 
 
 def test_netpbm_that_ends_early_is_damaged_or_undecodable() -> None:
