@@ -39,6 +39,10 @@ class Known(NamedTuple):
     """A content that the record knew was analysed anew: other files that hold it may be told otherwise now."""
 
 
+class ContentUnknown(LookupError):
+    """The record has no analysis of a content that was not decoded: its row went with a rolled-back transaction."""
+
+
 class Decoders(NamedTuple):
     """The agent of all analyses, as rows refer to it."""
 
@@ -160,10 +164,14 @@ class Facts:
                 found.add(digest)
         return found
 
+    def may_hold(self, sha256: bytes) -> bool:
+        """False when the record surely has no such content: it was asked, and nobody brought it since."""
+        return sha256 not in self._absent
+
     def intern(self, inspection: Inspection) -> Known:
         """The content of an inspection that has digests; its analysis is stored if it came along.
 
-        Raises LookupError when the analysis is missing and the record has none: the caller then asks for
+        Raises ContentUnknown when the analysis is missing and the record has none: the caller then asks for
         the file to be decoded after all. Nothing is left of such an inspection.
         """
         sha256, analysis = inspection.sha256, inspection.analysis
@@ -202,7 +210,7 @@ class Facts:
                 (self.decoders.epoch_id, sha256),
             )
             if row is None:
-                raise LookupError("the content is unknown, or not known to this decoder epoch")
+                raise ContentUnknown("the content is unknown, or not known to this decoder epoch")
             content_id, fidelity, reason, pixel_id, view_id = row
             known = _known(content_id, FIDELITY.word[fidelity], reason, pixel_id, view_id)
             self._analysed[sha256] = known

@@ -96,6 +96,7 @@ class Recorder:
         """Commit what waits and close the connections."""
         try:
             self.commit()
+            self.batch.optimize()
         finally:
             self.batch.close()
 
@@ -122,7 +123,7 @@ class Recorder:
     def record(self, inspection: Inspection, row: FileRow | None) -> Recorded:
         """Record a look that has digests. ``row``: the file whose history it continues, None for a new one.
 
-        Raises LookupError when the content must be decoded after all (see ``Facts.intern``).
+        Raises ContentUnknown when the content must be decoded after all (see ``Facts.intern``).
         """
         self.batch.begin()
         assert inspection.stat is not None

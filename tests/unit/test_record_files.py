@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -411,6 +413,25 @@ def test_hints_may_be_lost_with_the_power_and_history_may_not(
     batch.begin()
     assert batch.lookup("PRAGMA synchronous", ()) == (2,)
     batch.rollback()
+
+
+def test_a_session_leaves_statistics_for_the_questions(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        for number in range(50):
+            shelf.see(b"%d.tif" % number, f"{number}", at=stat(inode=number), commit=False)
+        shelf.recorder.commit()
+        shelf.recorder.rows.by_content(digest("1"))
+    assert shelf.one("SELECT count(*) > 0 FROM sqlite_stat1") == 1
+
+
+def test_a_session_ends_at_once_beside_a_writer(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.see(b"a.tif", "a")
+        with closing(sqlite3.connect(shelf.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            shelf.recorder.close()
+            other.execute("ROLLBACK")
+        shelf.open()
 
 
 def test_a_user_name_of_any_bytes_can_act(shelf: Shelf) -> None:
