@@ -25,6 +25,10 @@ from tests.faults.poisoned_share import (
 )
 
 
+QUICK_PAIRS = [("segv", "segv"), ("segv", "malloc-bomb")]
+"""Without a wait for a deadline; CI runs all nine."""
+
+
 @pytest.mark.parametrize("deed", FATAL)
 def test_one_poison_file_in_a_batch_is_one_failure(share: Share, deed: str) -> None:
     jobs = share.fill(16, {"007": deed})
@@ -55,7 +59,13 @@ def test_several_poisons_in_two_hundred_files(share: Share) -> None:
         check_good(share, inspection)
 
 
-@pytest.mark.parametrize(("one", "other"), [*itertools.product(["segv", "hang", "malloc-bomb"], repeat=2)])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK_PAIRS else pytest.mark.slow)
+        for pair in itertools.product(["segv", "hang", "malloc-bomb"], repeat=2)
+    ],
+)
 def test_two_poisons_side_by_side(share: Share, one: str, other: str) -> None:
     jobs = share.fill(16, {"007": one, "008": other})
     with share.pool(workers=1, limits=impatient()) as pool:
