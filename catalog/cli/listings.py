@@ -328,14 +328,19 @@ def events(
     csv: Csv = False,
     only_paths: Paths = False,
     only_paths0: Paths0 = False,
+    premis: Annotated[
+        bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)
+    ] = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
     """What happened, newest first?
 
-    --paths prints the files that events are about, as often as something happened to them.
+    --paths prints the files that events are about, as often as something happened to them. --premis gives
+    preservation metadata: files with their checksums, events of files, and who acted.
     """
     with importing():
         from catalog.cli.output import Column, Listing
+        from catalog.cli.premis import write_premis
         from catalog.query.events import events as ask
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
@@ -356,7 +361,12 @@ def events(
     )
     kinds = words_of(EventKind, kind, "kind")
     since_ms = moment_ms(since)
+    if premis and form is not Format.TABLE:
+        raise UsageError(f"two formats at once: --{form} --premis", hint="choose one")
     with asking(context, paths, root, glob) as asked:
+        if premis:
+            write_premis(asked, kinds=kinds, since_ms=since_ms, limit=limit)
+            asked.conclude(allow_incomplete=allow_incomplete)
         found = ask(asked.connection, asked.scope, kinds=kinds, since_ms=since_ms, limit=beyond(limit))
         answer_listing(
             asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit

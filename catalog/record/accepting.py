@@ -131,13 +131,12 @@ class Accepting:
 
     def _retire(self, row: FileRow, actor: str, reason: str | None) -> Acceptance:
         """The loss is accepted: the file leaves every answer but that to its own name; its history stays."""
-        moment = now_ms()
         detail = self._cases.close_accepted(row.file_id, actor, reason)
-        self._batch.execute("UPDATE file SET retired_ms = ? WHERE file_id = ?", (moment, row.file_id))
+        self._batch.execute("UPDATE file SET retired_ms = ? WHERE file_id = ?", (now_ms(), row.file_id))
         event_id = self._event(row, row.baseline_rev_id, None, actor, {**detail, "retired": True})
         self._batch.event(
             EventKind.RETIRED,
-            at_ms=moment,
+            at_ms=now_ms(),
             root_id=row.root_id,
             file_id=row.file_id,
             from_rev=row.baseline_rev_id,
