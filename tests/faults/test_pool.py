@@ -24,7 +24,6 @@ from tests.faults.poisoned_share import (
     pids,
 )
 
-
 QUICK_PAIRS = [("segv", "segv"), ("segv", "malloc-bomb")]
 """Without a wait for a deadline; CI runs all nine."""
 
