@@ -56,10 +56,9 @@ def test_a_killed_upgrade_leaves_the_old_catalogue_and_a_retry_succeeds(
     with Shelf(tmp_path) as shelf:
         for number in range(300):
             shelf.see(b"%d.tif" % number, f"{number}", commit=False)
-        shelf.recorder.commit()
-        before = shelf.ask("SELECT * FROM file ORDER BY file_id")
-        programs = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-        schema = shelf.ask(programs)
+    before = shelf.ask("SELECT * FROM file ORDER BY file_id")
+    programs = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    schema = shelf.ask(programs)
 
     deadly = folder_with_next(tmp_path / "deadly", "\n    ".join((*STEPS[:point], DIE, *STEPS[point:])))
     assert upgrade_in_a_process(deadly, shelf.database) == -signal.SIGKILL
