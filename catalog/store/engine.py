@@ -166,6 +166,13 @@ def connect_file(database: str, mode: str, timeout: float, pragmas: Iterable[str
     try:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
+    except UnicodeDecodeError as error:
+        # SQLite complains of a damaged schema in that schema's own words, which Python cannot read.
+        connection.close()
+        damage = sqlite3.DatabaseError("malformed database schema")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        damage.sqlite_errorname = "SQLITE_CORRUPT"
+        raise damage from error
     except BaseException:
         connection.close()
         raise

@@ -90,7 +90,9 @@ def restore(database: str, source: str, *, announce: Callable[[str], None] = lam
                 own = held.enter_context(_alone(place))
                 copy = held.enter_context(closing(connect_file(os.fsdecode(partial), "immutable=1", 0)))
                 lineage = _lineage(copy, own, exists=former is not None and former.st_size > 0)
-                replaced = _set_aside(place) if former is not None else None
+                if former is not None:
+                    replaced = _free_name(place)
+                    _set_aside(place, replaced)
         except BaseException:
             if replaced is not None:
                 _put_back(replaced, place)
@@ -205,12 +207,17 @@ def _in_use(name: str) -> Locked:
     )
 
 
-def _set_aside(place: bytes) -> bytes:
-    """Give the catalogue and what belongs to it a second name; the first one is taken by the copy."""
+def _free_name(place: bytes) -> bytes:
+    """A name of this moment for the catalogue that was there."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     name, number = place + b".replaced-" + moment.encode(), 2
     while os.path.lexists(name):
         name, number = place + f".replaced-{moment}-{number}".encode(), number + 1
+    return name
+
+
+def _set_aside(place: bytes, name: bytes) -> None:
+    """Give the catalogue and what belongs to it a second name; the first one is taken by the copy."""
     try:
         os.link(place, name)
     except OSError:  # a file system without links: for a moment there is no catalogue
@@ -221,12 +228,12 @@ def _set_aside(place: bytes) -> bytes:
     with suppress(FileNotFoundError):
         os.unlink(place + b"-shm")
     sync_folder(os.path.dirname(place))
-    return name
 
 
 def _put_back(name: bytes, place: bytes) -> None:
-    """The copy did not come to its place: everything is as it was."""
-    os.replace(name, place)  # of two links to one file it takes none away …
+    """The copy did not come to its place, or not for sure: everything is as it was."""
+    with suppress(FileNotFoundError):
+        os.replace(name, place)  # of two links to one file it takes none away …
     with suppress(FileNotFoundError):
         os.unlink(name)  # … so the second one goes now
     for ending in _LOGS:
