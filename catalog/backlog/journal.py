@@ -85,6 +85,14 @@ class Backlog:
             )
         return [Due(*row[1:]) for row in sorted(rows)[:limit]]
 
+    def of_root(self, root_id: int, before_ms: int) -> list[Due]:
+        """Every path of a root that has waited since before this moment, due or not."""
+        rows = self._writer.question(
+            "SELECT job_id, root_id, path, generation, attempts FROM job WHERE root_id = ? AND first_ms < ?",
+            (root_id, before_ms),
+        )
+        return [Due(*row) for row in rows]
+
     def acknowledge(self, job: Due) -> None:
         """The path is recorded. A hint that came in meanwhile has raised the generation, and stays."""
         self._writer.execute(
@@ -101,6 +109,10 @@ class Backlog:
             (attempts, self._now_ms() + round(delay_seconds * 1000), failure, job.job_id, job.generation),
         )
         return attempts < MAX_ATTEMPTS
+
+    def forget(self, root_id: int) -> None:
+        """Drop every path of a root (it was removed). The caller commits."""
+        self._writer.execute("DELETE FROM job WHERE root_id = ?", (root_id,))
 
     def waiting(self) -> int:
         """How many paths wait, due or not."""

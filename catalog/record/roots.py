@@ -188,12 +188,13 @@ class Roots:
             return
         self._batch.begin()
         moment = now_ms()
-        self._batch.execute(
+        # Not of a share that an admin has removed meanwhile: it would come back without its files.
+        changed = self._batch.execute(
             "UPDATE root SET state = ?, state_reason = ?, state_since_ms = CASE WHEN state = ? THEN"
-            " state_since_ms ELSE ? END WHERE root_id = ?",
+            " state_since_ms ELSE ? END WHERE root_id = ? AND state <> 3",
             (ROOT_STATE.number[state], reason, ROOT_STATE.number[state], moment, root.root_id),
         )
-        if root.state is not state:
+        if changed and root.state is not state:
             self._batch.event(
                 EventKind.ROOT_STATE,
                 at_ms=moment,

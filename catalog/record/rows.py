@@ -141,12 +141,15 @@ class Rows:
         odd = "(f.presence <> 1 OR f.outcome IN (0, 2, 3))"
         return self._files(f"WHERE f.root_id = ? AND f.presence = 2 AND {odd}", (root_id,))
 
-    def folders(self, root_id: int) -> Iterator[bytes]:
-        """Folders with living files, in no order."""
+    def folders(self, root_id: int, start: bytes = b"") -> Iterator[bytes]:
+        """Folders with living files, in no order: all of the root, or ``start`` and those below it."""
+        where, span = "d.root_id = ?", [root_id, start, start + b"/", start + b"0"]  # b"0" comes after b"/"
+        if start:
+            where += " AND (d.path = ? OR (d.path > ? AND d.path < ?))"
         rows = self._batch.question(
-            "SELECT d.path FROM dir AS d WHERE d.root_id = ? AND EXISTS"
+            f"SELECT d.path FROM dir AS d WHERE {where} AND EXISTS"
             " (SELECT 1 FROM file AS f WHERE f.dir_id = d.dir_id AND f.presence <> 3)",
-            (root_id,),
+            tuple(span if start else span[:1]),
         )
         return (row[0] for row in rows)
 

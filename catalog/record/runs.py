@@ -101,6 +101,20 @@ class Runs:
 
     # ------------------------------------------------------------------------------------------ daemon
 
+    def daemon_gone(self) -> None:
+        """Called with the cataloguing lock in hand: no daemon lives, whatever its row says (it was killed), and
+        whoever asked it for something has been told so. Nobody waits for these requests any more."""
+        if not self._batch.question(
+            "SELECT 1 FROM daemon UNION ALL SELECT 1 FROM request WHERE finished_ms IS NULL LIMIT 1", ()
+        ):
+            return
+        self._batch.execute("DELETE FROM daemon")
+        self._batch.execute(
+            "UPDATE request SET finished_ms = ?, result = ? WHERE finished_ms IS NULL",
+            (now_ms(), json.dumps({"error": "the daemon stopped before it had answered; ask again"})),
+        )
+        self._batch.commit()
+
     def daemon_started(self) -> None:
         moment = now_ms()
         self._batch.execute("DELETE FROM daemon")

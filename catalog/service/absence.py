@@ -5,15 +5,33 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from enum import Enum
+from typing import Final
 
 from catalog.record.batch import now_ms
 from catalog.record.roots import Root
-from catalog.service.plans import Plan, Suspect, Tally
+from catalog.service.plans import Losses, Plan, Suspect, Tally
 from catalog.service.session import Session
-from catalog.terms import EventKind, Job, counted
-from catalog.watch.reconcile import MassRule, recheck_absence
+from catalog.store.codes import EVENT_KIND, PRESENCE
+from catalog.terms import EventKind, Job, Presence, counted
+from catalog.watch.reconcile import AbsenceProof, MassRule, recheck_absence
+from catalog.watch.selection import Ignored
 
 log = logging.getLogger(__name__)
+
+MASS_SECONDS: Final = 3600.0
+"""Absences so close together are one mass: a folder tree goes file by file, and a look sees a part of them."""
+
+
+COUNT_SECONDS: Final = 60.0
+"""How long a count of them is believed: it looks at every tombstone of the share."""
+
+
+class Answer(Enum):
+    """What a second look at a root's suspects came to."""
+
+    JUDGED = "each was judged, or waits for its time"
+    AWAY = "the share is not there: nothing can be told"
 
 
 def confirm_absences(
@@ -23,58 +41,148 @@ def confirm_absences(
     tally: Tally,
     *,
     after_seconds: float = 0.0,
-) -> int:
+    asked: bool = True,
+) -> Answer:
     """Give this root's suspects their second look, and record those that are proven gone.
 
     ``share_there`` asks the share guard; it must say yes before and after the look, or nothing is believed.
-    ``after_seconds``: age of a suspicion before the second look. More absences at once than the mass rule
-    allows are held until an admin confirms them. Returns the number that was recorded as missing.
+    ``after_seconds``: age of a suspicion before the second look. Whatever was under way when the suspicion arose
+    (``asked``: and the walks that were to come) must have been seen first: the file may have moved. More
+    absences than the mass rule allows, those of the last hour included, are held until an admin confirms them.
     """
-    settings = session.settings
-    due = [
-        suspect
-        for suspect in session.suspects.values()
-        if suspect.row.root_id == root.root_id and time.monotonic() - suspect.since >= after_seconds
-    ]
+    due = _due(session, root, after_seconds, asked=asked)
     if not due:
-        _hold(session, root, 0, tally)
-        return 0
+        if not _suspected(session, root):
+            _hold(session, root, 0, tally)
+        return Answer.JUDGED
     if not share_there():
-        return 0
-    lost = session.lost_mounts.get(root.root_id, frozenset())
-    proofs = {p.path: p for p in recheck_absence(root.path, [s.row.path for s in due], lost=lost)}
-    if not share_there():
-        return 0
-    gone = [suspect for suspect in due if proofs[suspect.row.path].absent]
-    for suspect in due:
-        proof = proofs[suspect.row.path]
-        if not proof.absent and proof.there:
-            _look_again(session, suspect, tally)
-    rule = MassRule(settings.mass_missing_share, settings.mass_missing_files)
-    if rule.holds(len(gone), session.recorder.rows.living(root.root_id)):
-        _hold(session, root, len(gone), tally)
-        return 0
-    _hold(session, root, 0, tally)
-    for suspect in gone:
-        reason = suspect.reason if suspect.reason not in ("", "gone") else proofs[suspect.row.path].reason
-        session.recorder.missing(suspect.row, reason)
-        session.suspects.pop(suspect.row.file_id, None)
-        tally.missing += 1
+        return Answer.AWAY
+    lost = session.lost(root.root_id)
+    proofs = dict(
+        zip(
+            due,
+            recheck_absence(
+                root.path,
+                [session.suspects[file_id].row.path for file_id in due],
+                lost=lost,
+                follow_links=session.follow_links,
+            ),
+            strict=True,
+        )
+    )
+    if not share_there() or session.lost(root.root_id) != lost:
+        return Answer.AWAY
+    gone = [file_id for file_id, proof in proofs.items() if proof.absent]
+    for file_id, proof in proofs.items():
+        if proof.there:
+            _found_again(session, session.suspects[file_id], tally)
+        elif not proof.absent:
+            _cannot_tell(session, session.suspects[file_id])
+    if gone:
+        there = sum(proof.there for proof in proofs.values())
+        concerned = sum(file_id in session.suspects for file_id in session.arrivals.concerned())
+        _believe(session, root, gone, proofs, _suspected(session, root) - there - concerned, tally)
     session.commit()
-    return len(gone)
+    return Answer.JUDGED
 
 
-def _look_again(session: Session, suspect: Suspect, tally: Tally) -> None:
-    """It is there after all: inspected like any other path, once; whoever flickers stays a suspect."""
-    row = suspect.row
-    if suspect.looked_again:
+def _due(session: Session, root: Root, after_seconds: float, *, asked: bool) -> list[int]:
+    now, horizon, concerned = time.monotonic(), session.horizon(asked=asked), session.arrivals.concerned()
+    return [
+        file_id
+        for file_id, suspect in session.suspects.items()
+        if suspect.row.root_id == root.root_id
+        and now >= max(suspect.since + after_seconds, suspect.next_look)
+        and suspect.order < horizon
+        and file_id not in concerned
+    ]
+
+
+def _suspected(session: Session, root: Root) -> int:
+    """How many files of a root were not seen where they were, those of earlier looks included."""
+    rows = session.recorder.batch.question(
+        "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE root_id = ? AND presence = ?",
+        (root.root_id, PRESENCE.number[Presence.SUSPECT]),
+    )
+    return int(rows[0][0])
+
+
+def _believe(  # noqa: PLR0917 - what confirm_absences has found
+    session: Session,
+    root: Root,
+    gone: list[int],
+    proofs: dict[int, AbsenceProof],
+    suspected: int,
+    tally: Tally,
+) -> None:
+    """Record what is gone, unless it is a mass."""
+    settings = session.settings
+    recent = _recent(session, root)
+    rule = MassRule(settings.mass_missing_share, settings.mass_missing_files)
+    if rule.holds(max(len(gone), suspected) + recent, session.recorder.rows.living(root.root_id) + recent):
+        _hold(session, root, len(gone), tally)
+        later = time.monotonic() + settings.poll_interval_seconds
+        for file_id in gone:
+            session.suspects[file_id].next_look = later
         return
-    current = session.recorder.rows.by_id(row.file_id)
-    if current.path != row.path or current.presence.value == "missing":
+    _hold(session, root, 0, tally)
+    for file_id in gone:
+        suspect = session.suspects.pop(file_id)
+        reason = suspect.reason if suspect.reason not in ("", "gone") else proofs[file_id].reason
+        if session.recorder.missing(suspect.row, reason):
+            tally.missing += 1
+            session.losses[root.root_id].number += 1
+
+
+def _recent(session: Session, root: Root) -> int:
+    """Files that went missing within the last hour and were not accepted as lost. While absences are held back:
+    within the hour before that began, and since, so that a mass is not let through piece by piece."""
+    known = session.losses.get(root.root_id)
+    if known is None or time.monotonic() - known.counted >= COUNT_SECONDS:
+        known = session.losses[root.root_id] = Losses(_count_losses(session, root), time.monotonic())
+    return known.number
+
+
+def _count_losses(session: Session, root: Root) -> int:
+    batch = session.recorder.batch
+    hour = round(MASS_SECONDS * 1000)
+    since = now_ms() - hour
+    if batch.question("SELECT 1 FROM root WHERE root_id = ? AND n_held > 0", (root.root_id,)):
+        began = batch.question(
+            "SELECT at_ms FROM event WHERE kind = ? AND root_id = ? ORDER BY event_id DESC LIMIT 1",
+            (EVENT_KIND.number[EventKind.HELD], root.root_id),
+        )
+        since = min([since, *(row[0] - hour for row in began)])
+    rows = batch.question(
+        "SELECT count(*) FROM file WHERE root_id = ? AND presence = 3 AND state_since_ms >= ?"
+        " AND retired_ms IS NULL AND (presence <> 1 OR outcome IN (0, 2, 3))",
+        (root.root_id, since),
+    )
+    return int(rows[0][0])
+
+
+def _cannot_tell(session: Session, suspect: Suspect) -> None:
+    """Its folder cannot be listed, or the like: it stays a suspect, and is not asked about all the time."""
+    suspect.next_look = time.monotonic() + session.settings.poll_interval_seconds
+
+
+def _found_again(session: Session, suspect: Suspect, tally: Tally) -> None:
+    """It is there after all: inspected like any other path, once; whoever flickers stays a suspect. What is not
+    selected any more is left as it is."""
+    row = suspect.row
+    current = session.recorder.rows.find(row.file_id)
+    if current is None or current.path != row.path or current.presence is Presence.MISSING:
         session.suspects.pop(row.file_id, None)
         return
-    suspect.looked_again = True
-    session.submit(Job(row.root_id, row.path, row.size), Plan(tally))
+    verdict = session.selection.verdict_of_path(row.path)
+    if isinstance(verdict, Ignored):
+        session.suspects.pop(row.file_id, None)
+        session.recorder.still_there(row)
+    elif not suspect.looked_again:
+        suspect.looked_again = True
+        session.submit(Job(row.root_id, row.path, row.size, verdict.decode), Plan(tally))
+    else:
+        _cannot_tell(session, suspect)
 
 
 def _hold(session: Session, root: Root, held: int, tally: Tally) -> None:
@@ -84,7 +192,7 @@ def _hold(session: Session, root: Root, held: int, tally: Tally) -> None:
     if before[0][0] == held:
         return
     session.roots.set_held(root.root_id, held)
-    if held:
+    if held and not before[0][0]:
         log.warning(
             "share %s: %s not there any more; held back until somebody confirms it",
             root.name,

@@ -7,15 +7,18 @@ threads of their own. The watchdog is fed only while the turns come round.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from catalog import notify
-from catalog.errors import DatabaseFull
+from catalog.errors import CatalogError, DatabaseFull, Locked, UsageError
 from catalog.record.roots import Root
 from catalog.record.runs import Request
 from catalog.service.plans import Tally
@@ -24,7 +27,7 @@ from catalog.service.scan import ScanResult, Target, add_tally, problem, targets
 from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.service.signals import Stop
-from catalog.service.watching import PassRequest, ShareWatch
+from catalog.service.watching import ShareWatch
 from catalog.terms import RootState, counted, path_fields
 
 log = logging.getLogger(__name__)
@@ -34,7 +37,7 @@ DESK_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 2.0
 DUE_LIMIT: Final = 1000
 IDLE_WORKERS_SECONDS: Final = 60.0
-FULL_SECONDS: Final = 5.0
+WAIT_SECONDS: Final = 5.0
 
 
 class Heart:
@@ -54,6 +57,16 @@ class Heart:
         if interval is not None:
             self._thread = threading.Thread(target=self._feed, args=(interval,), name="watchdog", daemon=True)
             self._thread.start()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Feed it all the while: what is done in the block may take long, and is no sign of death."""
+        before, self._patience = self._patience, math.inf
+        try:
+            yield
+        finally:
+            self._patience = before
+            self.beat()
 
     def _feed(self, interval: float) -> None:
         while not self._end.wait(interval):
@@ -80,14 +93,19 @@ class Daemon:
         self._next_desk = 0.0
         self._next_beat = 0.0
         self._taken: set[int] = set()
+        """Requests that are being worked on."""
+        self._unsaid: deque[tuple[Request, dict[str, Any]]] = deque()
+        """Answers that are not durable yet."""
         self._busy_since = time.monotonic()
 
     def close(self) -> None:
-        for watch in self.watches.values():
-            watch.stop()
-        self.shares.close()
-        self._heart.stop()
-        self._cookies.cleanup()
+        """Give everything back, whatever of it fails."""
+        with ExitStack() as stack:
+            stack.callback(self._cookies.cleanup)
+            stack.callback(self._heart.stop)
+            stack.callback(self.shares.close)
+            for watch in self.watches.values():
+                stack.callback(watch.stop)
 
     # ------------------------------------------------------------------------------------------- loop
 
@@ -95,7 +113,8 @@ class Daemon:
         """Watch until the end. ``ready`` is called once, when every share's watches are up."""
         self.session.runs.daemon_started()
         self._heart.start()
-        self._follow_roots()
+        with self._heart.patient():  # the watches of a large share on a slow server take their time
+            self._follow_roots()
         ready()
         notify.ready(self._words())
         while not self._stop():
@@ -103,11 +122,10 @@ class Daemon:
                 with self.session.contained():
                     if not self._turn():
                         self._rest()
-            except DatabaseFull as error:
-                self._wait_for_space(error)
+            except (DatabaseFull, Locked) as error:
+                self._wait_for_room(error)
         notify.stopping("stopping")
         notify.extend_timeout(60)
-        self.session.resolve_moves()
         self.session.commit()
         self.session.runs.daemon_stopped()
 
@@ -127,7 +145,7 @@ class Daemon:
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
             self._busy_since = now
-        self._settle_arrivals()
+        self.session.resolve_moves(overwriting_seconds=self.session.settings.absence_seconds)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self._beat()
@@ -135,30 +153,28 @@ class Daemon:
             self.session.commit()
         return more or self.session.busy()
 
-    def _wait_for_space(self, error: DatabaseFull) -> None:
-        """The disk of the catalogue is full: nothing is lost, what was not recorded is found again."""
-        log.error("%s; waiting for space", error)
-        self.session.recorder.rollback()
-        for watch in self.watches.values():
-            watch.abandon("no space for the catalogue")
+    def _wait_for_room(self, error: CatalogError) -> None:
+        """The catalogue's disk is full, or somebody keeps it locked: nothing is lost, what was not recorded is
+        found again."""
+        log.error("%s; waiting", error)
         notify.status(str(error))
-        until = time.monotonic() + FULL_SECONDS
+        self.session.start_over()
+        until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until and not self._stop():
             self._heart.beat()
             time.sleep(IDLE_SECONDS)
+        for watch in self.watches.values():
+            watch.lose("the catalogue could not be written")
 
     def _take_due(self) -> bool:
-        online = [watch.root_id for watch in self.watches.values() if watch.online]
-        if self.session.in_flight > DUE_LIMIT or not self.session.may_read():
+        session = self.session
+        if session.in_flight > DUE_LIMIT // 2 or not session.may_read():
             return False
-        due = self.session.backlog.due(DUE_LIMIT + self.session.in_flight, online)
-        for job in due:
+        online = [watch.root_id for watch in self.watches.values() if watch.online]
+        # Those that are on their way already are given again, and may all be among the first.
+        for job in session.backlog.due(DUE_LIMIT + session.waiting, online):
             self.watches[job.root_id].examine(job)
         return False
-
-    def _settle_arrivals(self) -> None:
-        if self.session.arrivals.waiting(older_than_seconds=0.0 if not self.session.busy() else 1.0):
-            self.session.resolve_moves()
 
     def _rest(self) -> None:
         if self.session.recorder.batch.open:
@@ -174,9 +190,13 @@ class Daemon:
         """Watch the shares that were added since, let go of those that were removed."""
         current = {root.root_id: root for root in self.session.roots.all()}
         for root_id in set(self.watches) - set(current):
-            self.watches.pop(root_id).stop()
+            log.info("share %s was removed", self.watches[root_id].root.name)
+            self.watches.pop(root_id).stop("the share was removed")
             self.shares.forget(root_id)
+            self.session.forget(root_id)
         for root_id, root in current.items():
+            if self._stop():
+                return
             if root_id not in self.watches and (self._only is None or root_id in self._only):
                 self._watch(root)
 
@@ -184,37 +204,51 @@ class Daemon:
         opened = self.shares.open(root)
         watch = ShareWatch(self.session, self.shares, opened, os.fsencode(self._cookies.name))
         self.watches[root.root_id] = watch
-        watch.start()
+        with self._heart.patient():
+            watch.start()
         log.info("share %s: %s (%s), %s", root.name, watch.mode.value, watch.mode_reason, opened.state.value)
         return watch
 
     # ---------------------------------------------------------------------------------------- requests
 
     def _serve_requests(self) -> None:
-        for request in self.session.runs.asked():
+        runs = self.session.runs
+        self._say()
+        for request in runs.asked():
             if request.request_id in self._taken:
                 continue
             self._taken.add(request.request_id)
-            self.session.runs.take(request.request_id)
+            runs.take(request.request_id)
             self.session.commit()
-            if request.kind == "scan":
+            try:
+                if request.kind != "scan":
+                    raise UsageError(f"this daemon does not know the request {request.kind}")
                 self._start_scan(request)
-            else:
-                self.session.runs.answer(
-                    request.request_id, {"error": f"this daemon does not know the request {request.kind}"}
-                )
+            except CatalogError as error:
+                if isinstance(error, DatabaseFull | Locked):
+                    self._taken.discard(request.request_id)
+                    raise
+                self.answer(request, {"error": str(error)})
+
+    def answer(self, request: Request, document: dict[str, Any]) -> None:
+        """Tell who asked. What was recorded for it is durable by then."""
+        self._unsaid.append((request, document))
+        self._say()
+
+    def _say(self) -> None:
+        while self._unsaid:
+            request, document = self._unsaid[0]
+            self.session.commit()
+            self.session.runs.answer(request.request_id, document)
+            self._unsaid.popleft()
+            self._taken.discard(request.request_id)
 
     def _start_scan(self, request: Request) -> None:
-        from catalog.errors import CatalogError
-
-        folders = [bytes.fromhex(folder) for folder in request.arguments["folders"]]
         try:
-            chosen = targets(
-                self.session.roots, folders, name=request.arguments.get("name"), actor=request.actor
-            )
-        except CatalogError as error:
-            self.session.runs.answer(request.request_id, {"error": str(error)})
-            return
+            folders = [bytes.fromhex(folder) for folder in request.arguments["folders"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"a request that cannot be understood: {error!r}") from error
+        chosen = targets(self.session.roots, folders, name=request.arguments.get("name"), actor=request.actor)
         for target in chosen:
             if target.root.root_id not in self.watches:
                 self._watch(target.root)
@@ -224,11 +258,13 @@ class Daemon:
 
     def _beat(self) -> None:
         status = {
-            "rebuilds": sum(watch.counters.rebuilds for watch in self.watches.values()),
-            "overflows": sum(watch.counters.overflows for watch in self.watches.values()),
+            "rebuilds": sum(watch.rebuilds for watch in self.watches.values()),
+            "overflows": sum(watch.overflows for watch in self.watches.values()),
             "in_flight": self.session.in_flight,
             "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
         }
+        self.session.commit()
+        self.session.recorder.batch.begin(durable=False)  # no sync of the disk for a sign of life
         self.session.runs.daemon_beats(status)
         self.session.commit()
         notify.status(self._words())
@@ -260,7 +296,7 @@ class RequestedScan:
             self._answer()
         for number, target in enumerate(self._chosen):
             self._daemon.watches[target.root.root_id].ask_pass(
-                PassRequest(target.start, self._progress_of(number), self._finished_of(target))
+                target.start, self._progress_of(number), self._finished_of(target)
             )
 
     def _progress_of(self, number: int) -> Callable[[Tally, Phase], None]:
@@ -299,5 +335,4 @@ class RequestedScan:
 
     def _answer(self) -> None:
         self._result.seconds = time.monotonic() - self._began
-        self._daemon.session.commit()
-        self._daemon.session.runs.answer(self._request.request_id, self._result.document())
+        self._daemon.answer(self._request, self._result.document())

@@ -2,7 +2,8 @@
 
 Content must be equal in any case: an inode number alone is handed out again at once (measured: 1,000 of
 1,000 on ext4). Then the inode, where the mount's inodes are trusted, tells which of several equal files
-moved; without it only a pair that is unique on both sides is a move. Everything else stays separate.
+moved; without it only a pair that is unique on both sides is a move, and only when the vanished side is
+proven gone. Everything else stays separate. A share that is away proves nothing of its files.
 """
 
 from __future__ import annotations
@@ -11,18 +12,34 @@ import errno
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
+from catalog.record.files import storable
 from catalog.service.plans import Key, Plan
-from catalog.terms import Inspection, Presence, printable
+from catalog.terms import Inspection, Presence
+from catalog.watch.reconcile import recheck_absence
 
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
+
+
+class Standing(Protocol):
+    """What is known of the shares while their files are judged."""
+
+    follow_links: bool
+
+    def inode_trusted(self, root_id: int) -> bool: ...
+
+    def share_there(self, root_id: int) -> bool:
+        """Whether the share is surely there, now."""
+
+    def lost(self, root_id: int) -> frozenset[bytes]:
+        """Relative paths below which nothing can be told: something was mounted there, and is not now."""
 
 
 class Place(Enum):
@@ -34,12 +51,17 @@ class Place(Enum):
     UNKNOWN = "cannot be looked at"
 
 
-def place_of(row: FileRow, *, inode_trusted: bool) -> Place:
+_LEFT: Final = (Place.GONE, Place.OTHER)
+
+
+def place_of(row: FileRow, *, inode_trusted: bool, follow_links: bool = False) -> Place:
     """Look at the recorded path of a file, now."""
     try:
-        look = os.lstat(row.absolute)
+        look = os.stat(row.absolute, follow_symlinks=follow_links)
     except OSError as error:
-        return Place.GONE if error.errno in (errno.ENOENT, errno.ENOTDIR) else Place.UNKNOWN
+        # A link that leads nowhere is there: what it leads to may be away.
+        gone = error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(row.absolute)
+        return Place.GONE if gone else Place.UNKNOWN
     if inode_trusted and signed(look.st_ino) != row.inode:
         return Place.OTHER
     return Place.SAME
@@ -53,98 +75,88 @@ def holds(recorder: Recorder, row: FileRow, sha256: bytes) -> bool:
     return bool(stored[0][0] == sha256)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Arrival:
-    """An inspected path whose content belongs to a file that may have moved there."""
+    """An inspected path that waits: its content belongs to a file that may have moved there, or the file that
+    was recorded at the path may have moved away."""
 
     inspection: Inspection
-    row: FileRow | None
-    """The living file recorded at this path."""
-    candidates: tuple[FileRow, ...]
-    """Files with this content that are recorded elsewhere."""
     plan: Plan
+    candidates: tuple[int, ...]
+    """Files (by id) with this content that were recorded elsewhere."""
+    displaced: int | None
+    """The living file (by id) that was recorded here."""
+    order: int
+    since: float
+    row: FileRow | None = None
+    """The living file that is recorded at this path; looked up anew when the arrival is judged, like ``rows``."""
+    rows: list[FileRow] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> bytes:
+        assert self.inspection.sha256 is not None
+        return self.inspection.sha256
+
+    @property
+    def key(self) -> Key:
+        return self.inspection.job.root_id, self.inspection.job.path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Move:
     row: FileRow
     arrival: Arrival
+    there: FileRow | None = None
+    """The living file that is recorded where this one goes: it moves, too, or was overwritten."""
 
 
-def pair(
-    arrivals: Iterable[Arrival], *, inode_trusted: Callable[[int], bool]
-) -> tuple[list[Move], list[Arrival]]:
-    """(moves, arrivals that are nobody's move). Each file moves at most once, each path gets one file."""
-    by_content: dict[bytes, list[Arrival]] = defaultdict(list)
-    for arrival in arrivals:
-        assert arrival.inspection.sha256 is not None
-        by_content[arrival.inspection.sha256].append(arrival)
-    moves: list[Move] = []
-    rest: list[Arrival] = []
-    for group in by_content.values():
-        places = {
-            row: place_of(row, inode_trusted=inode_trusted(row.root_id))
-            for row in {row.file_id: row for arrival in group for row in arrival.candidates}.values()
-        }
-        absent = [row for row, place in places.items() if place in (Place.GONE, Place.OTHER)]
-        moves_here, left, absent = _by_inode(group, absent, inode_trusted)
-        gone = [row for row in absent if places[row] is Place.GONE]
-        newcomers = [arrival for arrival in left if arrival.row is None]
-        if len(gone) == 1 and len(newcomers) == 1:
-            moves_here.append(Move(gone[0], newcomers[0]))
-            left.remove(newcomers[0])
-        moves.extend(moves_here)
-        rest.extend(left)
-    return moves, rest
+@dataclass(slots=True)
+class Judged:
+    """What became of arrivals: moves, and paths that are nobody's move."""
 
-
-def _by_inode(
-    group: list[Arrival], absent: list[FileRow], inode_trusted: Callable[[int], bool]
-) -> tuple[list[Move], list[Arrival], list[FileRow]]:
-    moves: list[Move] = []
-    left: list[Arrival] = []
-    free = {row.file_id: row for row in absent}
-    claims: dict[int, list[Arrival]] = defaultdict(list)
-    for arrival in group:
-        stat = arrival.inspection.stat
-        assert stat is not None
-        matches = [
-            row
-            for row in arrival.candidates
-            if row.file_id in free
-            and inode_trusted(row.root_id)
-            and row.inode == signed(stat.inode)
-            and row.mtime_ns == stat.mtime_ns
-        ]
-        if len(matches) == 1:
-            claims[matches[0].file_id].append(arrival)
-        else:
-            left.append(arrival)
-    for file_id, claimants in claims.items():
-        # Two names for one inode whose old name is gone: hard links, and nobody can say which one moved.
-        if len(claimants) == 1:
-            moves.append(Move(free.pop(file_id), claimants[0]))
-        else:
-            left.extend(claimants)
-    return moves, left, list(free.values())
+    moves: list[Move] = field(default_factory=list)
+    rest: list[Arrival] = field(default_factory=list)
 
 
 class Arrivals:
-    """Inspected paths that may be moves: put aside until the walk, or the window, has seen both ends."""
+    """Inspected paths that may be moves: put aside until everything that was under way has been seen."""
 
-    def __init__(self, recorder: Recorder, inode_trusted: Callable[[int], bool]) -> None:
+    def __init__(self, recorder: Recorder, standing: Standing) -> None:
         self._recorder = recorder
-        self._inode_trusted = inode_trusted
+        self._standing = standing
         self._waiting: dict[Key, Arrival] = {}
         self._in_place: frozenset[bytes] = frozenset()
-        self._first = 0.0
+        self._news = False
+        self._judge_at = 0.0
+        self._horizon = 0.0
+        self.laden = 0
+        """How many of those that wait carry an analysis, which may be large."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self._waiting
 
-    def waiting(self, *, older_than_seconds: float = 0.0) -> bool:
-        """Whether any arrival waits, the first of them that long."""
-        return bool(self._waiting) and time.monotonic() - self._first >= older_than_seconds
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def concerned(self) -> set[int]:
+        """The files whose fate hangs on what waits here."""
+        files = {file_id for arrival in self._waiting.values() for file_id in arrival.candidates}
+        files.update(a.displaced for a in self._waiting.values() if a.displaced is not None)
+        return files
+
+    def forget(self, root_id: int | None = None) -> None:
+        """Drop what waits (of one root): it is found again, or nobody wants it any more."""
+        for key in [key for key in self._waiting if root_id is None or key[0] == root_id]:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        self.laden -= self._waiting.pop(key).inspection.analysis is not None
+
+    # --------------------------------------------------------------------------------------- putting aside
+
+    def _place(self, row: FileRow) -> Place:
+        trusted = self._standing.inode_trusted(row.root_id)
+        return place_of(row, inode_trusted=trusted, follow_links=self._standing.follow_links)
 
     def look_ahead(self, contents: Iterable[bytes]) -> None:
         """Find out which contents have all their files in place. They are not asked about again before the next
@@ -152,63 +164,240 @@ class Arrivals:
         self._in_place = frozenset(
             sha256
             for sha256 in set(contents)
-            if all(
-                place_of(row, inode_trusted=self._inode_trusted(row.root_id)) is Place.SAME
-                for row in self._recorder.rows.by_content(sha256, limit=COPIES_CONSIDERED)
-            )
+            if self._recorder.facts.may_hold(sha256)
+            and all(self._place(row) is Place.SAME for row in self._elsewhere(sha256))
         )
 
-    def put_aside(self, inspection: Inspection, row: FileRow | None, plan: Plan) -> bool:
-        """Keep an inspection of known content if a file with that content is no longer where it was.
+    def _elsewhere(self, sha256: bytes) -> list[FileRow]:
+        return self._recorder.rows.by_content(sha256, limit=COPIES_CONSIDERED)
 
-        ``row``: the file recorded at this path, living or a tombstone.
-        """
-        assert inspection.sha256 is not None
-        if inspection.sha256 in self._in_place:
-            return False
-        key = (inspection.job.root_id, inspection.job.path)
-        tombstone = row is not None and row.presence is Presence.MISSING
-        if tombstone and row is not None and holds(self._recorder, row, inspection.sha256):
-            return False  # it is back where it was
-        candidates = tuple(
+    def _may_have_moved(self, sha256: bytes) -> bool:
+        return sha256 not in self._in_place and self._recorder.facts.may_hold(sha256)
+
+    def moved_here(self, inspection: Inspection, row: FileRow | None) -> FileRow | None:
+        """The file that has surely moved to this free path, whatever else is still to be seen: its only name on
+        disk is here now. ``row``: the file recorded at this path, living or a tombstone."""
+        job, stat = inspection.job, inspection.stat
+        assert stat is not None and inspection.sha256 is not None
+        if stat.nlink != 1 or not (row is None or row.presence is Presence.MISSING):
+            return None
+        if not self._may_have_moved(inspection.sha256) or not self._standing.inode_trusted(job.root_id):
+            return None
+        found = [
             other
-            for other in self._recorder.rows.by_content(inspection.sha256, limit=COPIES_CONSIDERED)
-            if (other.root_id, other.path) != key
-            and place_of(other, inode_trusted=self._inode_trusted(other.root_id)) in (Place.GONE, Place.OTHER)
-        )
-        if not candidates:
+            for other in self._recorder.rows.by_inode(stat.inode, stat.size, storable(stat).mtime_ns)
+            if other.root_id == job.root_id
+            and other.path != job.path
+            and holds(self._recorder, other, inspection.sha256)
+            and self._place(other) in _LEFT
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def put_aside(self, inspection: Inspection, row: FileRow | None, plan: Plan, order: int) -> bool:
+        """Keep an inspection if a file with its content is no longer where it was, or if another file than the
+        recorded one is at its path now. ``row``: the file recorded at this path, living or a tombstone."""
+        assert inspection.sha256 is not None
+        sha256 = inspection.sha256
+        key = (inspection.job.root_id, inspection.job.path)
+        candidates: tuple[int, ...] = ()
+        if self._may_have_moved(sha256):
+            if row is not None and row.presence is Presence.MISSING and holds(self._recorder, row, sha256):
+                return False  # it is back where it was
+            candidates = tuple(
+                other.file_id
+                for other in self._elsewhere(sha256)
+                if (other.root_id, other.path) != key and self._place(other) in _LEFT
+            )
+        displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
+        if not candidates and displaced is None:
             return False
-        if not self._waiting:
-            self._first = time.monotonic()
-        self._waiting[key] = Arrival(inspection, None if tombstone else row, candidates, plan)
+        self._waiting[key] = Arrival(inspection, plan, candidates, displaced, order, time.monotonic())
+        self.laden += inspection.analysis is not None
+        self._news = True
         return True
 
-    def resolve(self) -> tuple[list[tuple[FileRow, Arrival]], list[Arrival], list[FileRow]]:
-        """Move the files that moved: (file under its new path, arrival), arrivals that are no moves, and the
-        files that were overwritten, which are recorded as missing."""
-        arrivals, self._waiting = list(self._waiting.values()), {}
-        moves, rest = pair(arrivals, inode_trusted=self._inode_trusted)
-        self._recorder.batch.begin()
-        overwritten = self._make_room(moves)
-        moved = []
-        for move in moves:
-            job = move.arrival.inspection.job
-            moved.append((self._recorder.move(move.row, job.root_id, job.path), move.arrival))
-        return moved, rest, overwritten
+    def _is_another(self, inspection: Inspection, row: FileRow) -> bool:
+        """Whether another file is at the path of a living one: that one may have been moved away before."""
+        assert inspection.stat is not None and inspection.sha256 is not None
+        return (
+            row.presence is not Presence.MISSING
+            and row.content_id is not None
+            and self._standing.inode_trusted(row.root_id)
+            and row.inode != signed(inspection.stat.inode)
+            and not holds(self._recorder, row, inspection.sha256)
+        )
 
-    def _make_room(self, moves: Iterable[Move]) -> list[FileRow]:
-        """Whoever is recorded where a file moves to has moved away, too, or was overwritten."""
-        moving = {move.row.file_id for move in moves}
-        overwritten = []
-        for move in moves:
-            job = move.arrival.inspection.job
-            there = self._recorder.rows.at(job.root_id, job.path)
-            if there is None or there.presence is Presence.MISSING or there.file_id == move.row.file_id:
-                continue
-            if there.file_id in moving:
-                self._recorder.displace(there)
-            else:
-                reason = f"another file was renamed over it: {printable(move.row.path)}"
-                self._recorder.missing(there, reason)
-                overwritten.append(there)
-        return overwritten
+    # -------------------------------------------------------------------------------------------- judging
+
+    def take(self, horizon: float, overwriting_seconds: float = 0.0, *, by_content: bool = True) -> Judged:
+        """Judge those that have waited for everything before ``horizon`` (``Session.horizon``); they are
+        forgotten here.
+
+        A file that was renamed over another recorded one waits ``overwriting_seconds`` more: the other one may
+        have been renamed before. ``by_content`` False: not all newcomers have been seen, so no pair is known to
+        be unique; what only its content could tell goes on waiting. Looks at the disk, writes nothing.
+        """
+        now = time.monotonic()
+        if not self._news and horizon == self._horizon and now < self._judge_at:
+            return Judged()
+        self._news, self._horizon = False, horizon
+        self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
+        ready = self._ready(horizon)
+        for arrival in ready:
+            self._look_up(arrival)
+        judged = self._pair(ready, by_content=by_content)
+        self._hold(judged, now - overwriting_seconds)
+        for arrival in (*(move.arrival for move in judged.moves), *judged.rest):
+            self._drop(arrival.key)
+        return judged
+
+    def _ready(self, horizon: float) -> list[Arrival]:
+        groups: dict[bytes, list[Arrival]] = defaultdict(list)
+        for arrival in self._waiting.values():
+            groups[arrival.sha256].append(arrival)
+        return [
+            arrival
+            for group in groups.values()
+            if all(each.order < horizon for each in group)
+            for arrival in group
+        ]
+
+    def _look_up(self, arrival: Arrival) -> None:
+        """The rows as they are now: since it was put aside they may have moved, changed or gone."""
+        rows, job = self._recorder.rows, arrival.inspection.job
+        there = rows.at(job.root_id, job.path)
+        arrival.row = there if there is not None and there.presence is not Presence.MISSING else None
+        found = (rows.find(file_id) for file_id in arrival.candidates)
+        arrival.rows = [
+            row
+            for row in found
+            if row is not None
+            and row.presence is not Presence.MISSING
+            and (row.root_id, row.path) != arrival.key
+            and holds(self._recorder, row, arrival.sha256)
+        ]
+
+    def _pair(self, ready: Sequence[Arrival], *, by_content: bool) -> Judged:
+        """Each file moves at most once, each path gets one file."""
+        candidates = {row.file_id: row for arrival in ready for row in arrival.rows}
+        there = {root_id: self._standing.share_there(root_id) for root_id in _roots(candidates.values())}
+        places = {
+            file_id: self._place(row)
+            for file_id, row in candidates.items()
+            if there[row.root_id] and not self._is_lost(row)
+        }
+        groups: dict[bytes, list[Arrival]] = defaultdict(list)
+        for arrival in ready:
+            groups[arrival.sha256].append(arrival)
+        judged, single = Judged(), list[Move]()
+        for group in groups.values():
+            left = {
+                row.file_id: row
+                for arrival in group
+                for row in arrival.rows
+                if places.get(row.file_id) in _LEFT
+            }
+            judged.moves += (moves := _by_inode(group, left, self._same_inodes))
+            moved, settled = {move.row.file_id for move in moves}, {move.arrival for move in moves}
+            others = [arrival for arrival in group if arrival not in settled]
+            gone = [left[i] for i in left if i not in moved and places[i] is Place.GONE]
+            newcomers = [arrival for arrival in others if arrival.row is None]
+            if by_content and len(gone) == 1 and len(newcomers) == 1:
+                single.append(Move(gone[0], newcomers[0]))
+            wait = newcomers if gone and not by_content else ()
+            judged.rest += [arrival for arrival in others if arrival not in wait]
+        self._prove(judged, single)
+        return judged
+
+    def _prove(self, judged: Judged, single: Sequence[Move]) -> None:
+        """Add the pairs whose old path is proven gone; then ask the shares again: one that went away meanwhile
+        has proven nothing."""
+        by_root: dict[int, list[Move]] = defaultdict(list)
+        for move in single:
+            by_root[move.row.root_id].append(move)
+        for root_id, moves in by_root.items():
+            paths = [move.row.path for move in moves]
+            proofs = recheck_absence(
+                moves[0].row.root_path,
+                paths,
+                lost=self._standing.lost(root_id),
+                follow_links=self._standing.follow_links,
+            )
+            proven = [move for move, proof in zip(moves, proofs, strict=True) if proof.absent]
+            judged.moves += proven
+            settled = {move.arrival for move in proven}
+            judged.rest = [arrival for arrival in judged.rest if arrival not in settled]
+        roots = {move.row.root_id for move in judged.moves}
+        away = {root_id for root_id in roots if not self._standing.share_there(root_id)}
+        lost = [move for move in judged.moves if move.row.root_id in away or self._is_lost(move.row)]
+        judged.moves = [move for move in judged.moves if move not in lost]
+        judged.rest += [move.arrival for move in lost]
+
+    def _is_lost(self, row: FileRow) -> bool:
+        return any(row.path.startswith(point + b"/") for point in self._standing.lost(row.root_id))
+
+    def _same_inodes(self, row: FileRow, arrival: Arrival) -> bool:
+        """Whether the file's inode number and the arrival's are of one file system that keeps them."""
+        if not self._standing.inode_trusted(row.root_id):
+            return False
+        if row.root_id == arrival.inspection.job.root_id:
+            return True
+        assert arrival.inspection.stat is not None
+        try:
+            return os.stat(row.root_path).st_dev == arrival.inspection.stat.dev
+        except OSError:
+            return False
+
+    def _hold(self, judged: Judged, before: float) -> None:
+        """Find out who is recorded where files move to. Let go on waiting whoever came after ``before`` and would
+        overwrite somebody, whoever takes the place of one that goes on waiting, and what depends on them."""
+        judged.moves = [
+            Move(move.row, move.arrival, there if there and there.file_id != move.row.file_id else None)
+            for move in judged.moves
+            for there in (move.arrival.row,)
+        ]
+        moving = {move.row.file_id for move in judged.moves}
+        settled = {move.arrival for move in judged.moves}.union(judged.rest)
+        held = {i for a in self._waiting.values() if a not in settled for i in a.candidates} - moving
+        held |= {
+            move.row.file_id
+            for move in judged.moves
+            if move.there and move.there.file_id not in moving and move.arrival.since > before
+        }
+        while True:
+            more = {m.row.file_id for m in judged.moves if m.there and m.there.file_id in held} - held
+            if not more:
+                break
+            held |= more
+        judged.moves = [move for move in judged.moves if move.row.file_id not in held]
+        judged.rest = [a for a in judged.rest if a.row is None or a.row.file_id not in held]
+
+
+def _roots(rows: Iterable[FileRow]) -> set[int]:
+    return {row.root_id for row in rows}
+
+
+def _by_inode(
+    group: Sequence[Arrival], left: dict[int, FileRow], same_inodes: Callable[[FileRow, Arrival], bool]
+) -> list[Move]:
+    """The moves that the inode proves, in one group of equal contents."""
+    claims: dict[int, list[Arrival]] = defaultdict(list)
+    for arrival in group:
+        stat = arrival.inspection.stat
+        assert stat is not None
+        matches = [
+            row
+            for row in arrival.rows
+            if row.file_id in left
+            and row.inode == signed(stat.inode)
+            and row.mtime_ns == stat.mtime_ns
+            and same_inodes(row, arrival)
+        ]
+        if len(matches) > 1:
+            # Names of one inode that all left their places: each went where its name is, if anywhere.
+            name = arrival.inspection.job.path.rpartition(b"/")[2]
+            matches = [row for row in matches if row.path.rpartition(b"/")[2] == name]
+        if len(matches) == 1:
+            claims[matches[0].file_id].append(arrival)
+    # Two names for one inode whose old name is gone: hard links, and nobody can say which one moved.
+    return [Move(left[file_id], arrivals[0]) for file_id, arrivals in claims.items() if len(arrivals) == 1]

@@ -76,6 +76,7 @@ def cataloguing(database: str, settings: Settings, command: str) -> Iterator[Ses
     with CataloguingLock(database, command):
         session = Session(database, settings)
         try:
+            session.runs.daemon_gone()
             yield session
         except BaseException:
             # What waits may be half of something; the disk is the truth, and the next walk finds it again.

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from catalog import drift
 from catalog.record import FileRow, Recorded
+from catalog.record.facts import ContentUnknown
 from catalog.service.moves import holds
 from catalog.service.plans import Key, Plan
+from catalog.store.codes import FIDELITY
 from catalog.terms import (
     Change,
     FailureKind,
@@ -25,7 +27,7 @@ from catalog.terms import (
     Reason,
     printable,
 )
-from catalog.watch.reconcile import racy_until_ns
+from catalog.watch.reconcile import racy_seconds
 
 if TYPE_CHECKING:
     from catalog.service.session import Session
@@ -69,13 +71,14 @@ class Outcomes:
         """Look up at once what ``take`` asks the record about these results. () forgets it: their rows are true
         only until something else is recorded."""
         at = self._recorder.rows.at
-        jobs = [each.job for each, plan in results if not plan.fresh]
+        jobs = [each.job for each, plan in results if not self._is_fresh(each.job, plan)]
         self._expected = {(job.root_id, job.path): at(job.root_id, job.path) for job in jobs}
-        self._session.arrivals.look_ahead(
-            each.sha256
-            for each, _ in results
-            if each.sha256 is not None and each.analysis is None and each.job.decode
-        )
+        self._session.arrivals.look_ahead(each.sha256 for each, _ in results if each.sha256 is not None)
+
+    def forget(self, *keys: Key) -> None:
+        """Another file is recorded there now."""
+        for key in keys:
+            self._expected.pop(key, None)
 
     def take(self, inspection: Inspection, plan: Plan) -> None:
         """Deal with one result of the pool."""
@@ -85,16 +88,19 @@ class Outcomes:
         plan.tally.inspected += 1
         if inspection.stat is not None:
             plan.tally.bytes_read += inspection.stat.size
-        job = inspection.job
-        if inspection.analysis is None and job.decode:
-            row = self._row(job, plan)
-            if self._session.arrivals.put_aside(inspection, row, plan):
-                return
-        self.record(inspection, plan)
+        session, row = self._session, self._row(inspection.job, plan)
+        mover = session.arrivals.moved_here(inspection, row)
+        if mover is not None:
+            session.move(mover, inspection, plan)
+        elif not session.arrivals.put_aside(inspection, row, plan, session.next_order()):
+            self.record(inspection, plan)
+
+    def _is_fresh(self, job: Job, plan: Plan) -> bool:
+        return plan.fresh and job.root_id in self._session.untouched
 
     def _row(self, job: Job, plan: Plan) -> FileRow | None:
         """The file whose history this path continues, as the record has it now: it may have moved since."""
-        if plan.fresh:
+        if self._is_fresh(job, plan):
             return None
         key = job.root_id, job.path
         return self._expected[key] if key in self._expected else self._recorder.rows.at(*key)
@@ -107,8 +113,7 @@ class Outcomes:
             return
         try:
             recorded = self._recorder.record(inspection, row)
-        except LookupError:
-            # The content's row went with a transaction that was rolled back: inspect the file again.
+        except ContentUnknown:
             session.submit_later(job, plan, 0.0)
             return
         if not plan.counted:
@@ -154,19 +159,26 @@ class Outcomes:
         )
         if manner is not Manner.ORDINARY:
             return True
-        analysis = inspection.analysis
-        undecodable = analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE
-        return undecodable and row.outcome is Outcome.OK
+        return row.outcome is Outcome.OK and self._undecodable(inspection)
+
+    def _undecodable(self, inspection: Inspection) -> bool:
+        if inspection.analysis is not None:
+            return inspection.analysis.fidelity is Fidelity.UNDECODABLE
+        # Known already: another file holds the same bytes.
+        sql = "SELECT 1 FROM content JOIN analysis USING (content_id) WHERE sha256 = ? AND fidelity = ?"
+        code = FIDELITY.number[Fidelity.UNDECODABLE]
+        return bool(self._recorder.batch.question(sql, (inspection.sha256, code)))
 
     def _look_again_if_racy(self, inspection: Inspection, plan: Plan) -> None:
         """A rewrite within the same time stamp would go unnoticed: read once more when the stamp is old."""
         stat = inspection.stat
-        assert stat is not None
+        if plan.aged or stat is None:
+            return
         look = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
-        until = racy_until_ns(look, self._session.trust(inspection.job.root_id))
-        if inspection.started_ms * 1_000_000 < until and not plan.counted:
-            later = Plan(plan.tally, counted=True)
-            seconds = max(0.0, until / 1e9 - time.time()) + 0.01
+        trust = self._session.trust(inspection.job.root_id)
+        seconds = racy_seconds(look, inspection.started_ms * 1_000_000, time.time_ns(), trust)
+        if seconds is not None:
+            later = Plan(plan.tally, counted=True, aged=True, run_id=plan.run_id)
             self._session.submit_later(dataclasses.replace(inspection.job, uncached=False), later, seconds)
 
     # ----------------------------------------------------------------------------------------- failures
@@ -183,15 +195,26 @@ class Outcomes:
         if failure.kind is FailureKind.MOVING:
             self._moving(job, plan, failure.reason)
             return
-        if failure.errno in SHARE_ERRORS:
-            session.share_trouble.add(job.root_id)
         if plan.attempts < 1:
             # Many read errors pass (a busy server, a lost packet): believed when they come twice.
             session.submit_later(job, dataclasses.replace(plan, attempts=1), RETRY_SECONDS)
             return
+        if failure.errno in SHARE_ERRORS and not session.share_there(job.root_id):
+            # Says nothing of the file. It differs from the record still, and is found again with the share.
+            plan.tally.unread += 1
+            if plan.due is not None:
+                session.backlog.postpone(plan.due, failure.reason)
+            return
         plan.tally.unreadable += 1
-        self._recorder.failed(job.root_id, job.path, self._row(job, plan), Outcome.UNREADABLE, failure.reason)
+        row = self._row(job, plan)
+        self._recorder.failed(job.root_id, job.path, row, Outcome.UNREADABLE, failure.reason)
+        self._seen(row)
         self._acknowledge(plan)
+
+    def _seen(self, row: FileRow | None) -> None:
+        """Whatever else is wrong with it, it is there."""
+        if row is not None:
+            self._session.suspects.pop(row.file_id, None)
 
     def _acknowledge(self, plan: Plan) -> None:
         if plan.due is not None:
@@ -210,6 +233,7 @@ class Outcomes:
         log.info("still being written: %s (%s)", printable(job.path), reason)
         row = self._row(job, plan)
         self._recorder.failed(job.root_id, job.path, row, Outcome.PENDING, f"still being written: {reason}")
+        self._seen(row)
         if plan.due is not None:
             session.backlog.postpone(plan.due, reason, delay_seconds=BUSY_RETRY_SECONDS)
         else:

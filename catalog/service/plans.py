@@ -24,6 +24,10 @@ class Tally:
     moved: int = 0
     reappeared: int = 0
     unreadable: int = 0
+    unread: int = 0
+    """Not read because the share was not there."""
+    unproven: int = 0
+    """Not found, and nothing proves that they are gone."""
     undecodable: int = 0
     pending: int = 0
     held_missing: int = 0
@@ -49,12 +53,18 @@ class Plan:
     due: Due | None = None
     """Its row in the backlog, to be acknowledged with the result."""
     fresh: bool = False
-    """The root has never held a file: nothing to look up."""
+    """The root held no file when the walk began: nothing to look up, as long as only the walk records there."""
     attempts: int = 0
     counted: bool = False
     """In the tally already: this is a second look at the same change."""
+    aged: bool = False
+    """Its time stamps were waited for: no rewrite can hide behind them any more."""
     first_reading: bytes | None = None
     """sha256 of a reading that would raise an alarm: believed when the disk says so a second time."""
+    run_id: int | None = None
+    """The run that asked for it, for revisions and events."""
+    order: int = 0
+    """When it was first submitted, as ``Session.next_order`` counts."""
 
 
 @dataclass(slots=True)
@@ -65,4 +75,17 @@ class Suspect:
     since: float
     """time.monotonic() of the first look that did not find it."""
     reason: str
+    order: int
+    """When that was, as ``Session.next_order`` counts: what was under way then may still find it elsewhere."""
     looked_again: bool = False
+    next_look: float = 0.0
+    """time.monotonic() before which another look is not worth it: the last one could not tell."""
+
+
+@dataclass(slots=True)
+class Losses:
+    """How many files of a share went missing of late."""
+
+    number: int
+    counted: float
+    """time.monotonic() of the count; what was recorded since is in the number, too."""

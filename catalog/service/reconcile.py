@@ -6,23 +6,29 @@ is recorded is skipped by the next walk, which costs microseconds a file.
 
 from __future__ import annotations
 
+import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Iterator, Sequence
 from enum import Enum
 from typing import Final, cast
 
+from catalog.record import FileRow
 from catalog.record.batch import now_ms
 from catalog.record.roots import Root
-from catalog.service.absence import confirm_absences
+from catalog.record.rows import split
+from catalog.service.absence import Answer, confirm_absences
 from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
-from catalog.terms import Job
+from catalog.terms import Job, counted
 from catalog.watch.reconcile import Coverage, Differences, KnownFile, compare
+from catalog.watch.selection import Ignored
 from catalog.watch.walk import Listing, joined_path, walk
 
 AHEAD_JOBS: Final = 100_000
 """Paths that the walk may be ahead of the inspection: lets progress know the whole, bounds the memory."""
+SURE_SECONDS: Final = 1.0
+"""How long the guard's word is good enough for making suspects; nothing is concluded from them without it."""
 
 
 class Phase(Enum):
@@ -34,61 +40,101 @@ class Phase(Enum):
 
 
 class Reconcile:
-    """One pass over a root, or over one folder of it. ``step`` until ``phase`` is SEEN.
+    """One pass over a root, or over some folders of it. ``step`` until ``phase`` is SEEN.
 
     Then the suspects of absence are judged: by ``judge`` and more steps until DONE (a scan, once it has seen
     all its shares: a file may have moved from one to the other), or in its own time by the daemon, which
-    calls ``finish``.
+    calls ``finish``. A pass that is not brought to its end must be given up by ``abandon``.
 
     ``share_there`` is the share guard's word, asked before anything is concluded from what is not seen.
-    After the end, ``complete`` says whether every folder was listed and every file inspected, ``problems``
-    what was not.
+    ``starts``: relative paths of folders, none below another. ``order``: when it was asked for, if that was
+    earlier (``Session.next_order``). After the end, ``complete`` says whether every folder was listed and every
+    file inspected, ``problems`` what was not.
     """
 
     def __init__(
-        self, session: Session, root: Root, share_there: Callable[[], bool], *, start: bytes = b""
+        self,
+        session: Session,
+        root: Root,
+        share_there: Callable[[], bool],
+        *,
+        starts: Sequence[bytes] = (b"",),
+        order: int | None = None,
     ) -> None:
         self.session = session
         self.root = root
-        self.start = start
+        self.starts = tuple(starts)
         self.tally = Tally()
         self.phase = Phase.WALK
         self.problems: list[tuple[bytes, str]] = []
         self.folders: list[tuple[bytes, int]] = []
         """(path, inode) of what was walked."""
         self.run_id = session.runs.start("reconcile", root.root_id)
+        self.order = session.next_order() if order is None else order
+        session.passes.add(self.order)
+        self._seen_order = 0
         self._share_there = share_there
+        self._sure_until = 0.0
+        self.share_left = False
+        """The share went away while it was walked."""
         self._trust = session.trust(root.root_id)
-        self._coverage = Coverage(start)
+        self._coverage = Coverage(self.starts[0] if len(self.starts) == 1 else b"")
         self._queue: deque[Job] = deque()
-        self._began_ms = now_ms()
-        self._fresh = not session.recorder.batch.question(
+        self._elsewhere: list[Job] = []
+        """In flight already, for an event: read before the walk looked, perhaps. Inspected when that is done."""
+        self.began_ms = now_ms()
+        self._fresh = not session.waiting and not session.recorder.batch.question(
             "SELECT 1 FROM root_count WHERE root_id = ? AND n_files > 0", (root.root_id,)
         )
-        self._suspects_before = {row.file_id: row for row in session.recorder.rows.suspects(root.root_id)}
-        self._walk: Iterator[Listing] = walk(
-            root.path, session.selection, start, lost=session.lost_mounts.get(root.root_id, frozenset())
-        )
+        if self._fresh:
+            session.untouched.add(root.root_id)
+        self._suspects_before: dict[bytes, dict[bytes, FileRow]] = defaultdict(dict)
+        """By folder and name: those of earlier passes."""
+        for row in session.recorder.rows.suspects(root.root_id):
+            folder, _, name = row.path.rpartition(b"/")
+            self._suspects_before[folder][name] = row
+        self._walk = self._listings()
         self._next_beat = 0.0
+
+    def _listings(self) -> Iterator[Listing]:
+        for start in self.starts:
+            yield from walk(
+                self.root.path, self.session.selection, start, lost=self.session.lost(self.root.root_id)
+            )
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a pass over the whole root."""
+        return b"" in self.starts
 
     @property
     def complete(self) -> bool:
         tally = self.tally
         return not (self.problems or tally.pending or tally.unreadable or tally.held_missing)
 
+    def inside(self, folder: bytes) -> bool:
+        """Whether a folder lies in the part of the tree that is walked."""
+        return any(not start or folder == start or folder.startswith(start + b"/") for start in self.starts)
+
     def step(self, seconds: float) -> None:
         """Work for about this long: walk while there is room, feed the workers, take their results."""
+        batch = self.session.recorder.batch
         with self.session.contained():
-            self._step(seconds)
+            batch.run_id = self.run_id
+            try:
+                self._step(seconds)
+            finally:
+                batch.run_id = None
 
     def _step(self, seconds: float) -> None:
         session = self.session
-        session.recorder.batch.run_id = self.run_id
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
             self._walk_on(time.monotonic() + seconds)
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
-            session.submit(job, Plan(self.tally, fresh=self._fresh))
+            plan = Plan(self.tally, fresh=self._fresh, run_id=self.run_id)
+            if not session.submit(job, plan) and not session.put_aside(job.root_id, job.path):
+                self._elsewhere.append(job)
         if not self._queue:
             session.pool.flush()
         waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS
@@ -96,7 +142,7 @@ class Reconcile:
             time.sleep(min(seconds, 0.05))  # the rate limit holds the next file back
         session.pump(seconds if waits and session.busy() else 0.0)
         self._beat()
-        if self.phase in (Phase.INSPECT, Phase.JUDGE) and not self._queue and not session.busy():
+        if self.phase in (Phase.INSPECT, Phase.JUDGE) and not self._queue and not session.busy(self.tally):
             self._conclude()
 
     def _beat(self) -> None:
@@ -110,16 +156,20 @@ class Reconcile:
     # ------------------------------------------------------------------------------------------- walk
 
     def _walk_on(self, until: float) -> None:
-        rows, root_id = self.session.recorder.rows, self.root.root_id
+        session, root_id = self.session, self.root.root_id
         for listing in self._walk:
-            known = {} if self._fresh else rows.known(root_id, listing.path)
+            known = {} if self._fresh else session.recorder.rows.known(root_id, listing.path)
             self._coverage.add(listing)
             self._note(listing)
             differences = compare(listing, cast(dict[bytes, KnownFile], known), self._trust)
             self._sort(listing, differences)
-            if time.monotonic() >= until or len(self._queue) >= AHEAD_JOBS:
+            if time.monotonic() >= until or len(self._queue) >= AHEAD_JOBS or self.share_left:
                 return
+            if session.recorder.due:
+                session.commit()  # the next listing may take its time, and others want to write
         self._lost_folders()
+        self._coverage = Coverage()  # as large as the tree, and done with
+        self._suspects_before.clear()
         self.phase = Phase.INSPECT
 
     def _note(self, listing: Listing) -> None:
@@ -147,10 +197,11 @@ class Reconcile:
             self._enqueue(folder, name, look[0])
         for name, _, look in differences.altered:
             self._enqueue(folder, name, look[0])
-        if self._suspects_before:
+        if folder in self._suspects_before:
             self._seen_again(listing)
         if differences.vanished:
-            self._suspect(folder, {name for name, _ in differences.vanished})
+            names = {name for name, _ in differences.vanished}
+            self._suspect(folder, "gone", names)
 
     def _enqueue(self, folder: bytes, name: bytes, size: int) -> None:
         decode = self.session.selection.decodes(name)
@@ -160,78 +211,117 @@ class Reconcile:
 
     def _seen_again(self, listing: Listing) -> None:
         """Suspects of an earlier pass that this listing shows are no suspects any more."""
-        for file_id, row in list(self._suspects_before.items()):
-            folder, _, name = row.path.rpartition(b"/")
-            if folder == listing.path and name in listing.entries:
-                del self._suspects_before[file_id]
-                self.session.suspects.pop(file_id, None)
+        for name, row in self._suspects_before.pop(listing.path).items():
+            if name in listing.entries:
+                self.session.suspects.pop(row.file_id, None)
                 self.session.recorder.batch.begin()
                 self.session.recorder.still_there(row)
 
-    def _suspect(self, folder: bytes, names: set[bytes]) -> None:
+    def _suspect(self, folder: bytes, reason: str, names: Container[bytes] | None = None) -> None:
+        """The files that are recorded in a folder (of these names) were not seen."""
+        if not self._sure():
+            return
         for row in self.session.recorder.rows.below(self.root.root_id, folder):
-            if row.path.rpartition(b"/")[2] in names:
-                self.session.suspect(row, "gone")
+            if names is not None and row.path.rpartition(b"/")[2] not in names:
+                continue
+            verdict = self.session.selection.verdict_of_path(row.path)
+            if isinstance(verdict, Ignored) and os.path.lexists(row.absolute):
+                continue  # not looked for any more, and there
+            self.session.suspect(row, reason)
 
     def _lost_folders(self) -> None:
         """Folders with known files that the walk did not come to: gone, or unknown."""
         if self._fresh:
             return
-        for folder in self.session.recorder.rows.folders(self.root.root_id):
-            if not self._inside(folder) or self._coverage.listed(folder):
-                continue
-            if self._coverage.gone(folder):
-                for row in self.session.recorder.rows.below(self.root.root_id, folder):
-                    self.session.suspect(row, "gone with its folder")
+        for start in self.starts:
+            for folder in self.session.recorder.rows.folders(self.root.root_id, start):
+                if not self._coverage.listed(folder) and self._coverage.gone(folder):
+                    self._suspect(folder, "gone with its folder")
 
-    def _inside(self, folder: bytes) -> bool:
-        return not self.start or folder == self.start or folder.startswith(self.start + b"/")
+    def _sure(self) -> bool:
+        """Whether the share is still there. If it is not, nothing more can be learned from it: an empty mount
+        point makes no suspects of a million files."""
+        if self.share_left:
+            return False
+        if time.monotonic() < self._sure_until:
+            return True
+        if self._share_there():
+            self._sure_until = time.monotonic() + SURE_SECONDS
+            return True
+        self._leave()
+        return False
+
+    def _leave(self) -> None:
+        if not self.share_left:
+            self.share_left = True
+            self.problems.append((b"", "the share went away; what was not seen is not judged"))
+            self._walk = iter(())
+            self._queue.clear()
 
     # --------------------------------------------------------------------------------------- conclusion
 
     def _conclude(self) -> None:
         session = self.session
-        session.resolve_moves()
-        if session.busy():
-            return
         session.commit()
-        if session.busy():
+        if self._elsewhere:
+            self._queue.extend(self._elsewhere)
+            self._elsewhere.clear()
+            return
+        if session.busy(self.tally):
             return
         if self.phase is Phase.INSPECT:
             self.phase = Phase.SEEN
+            session.passes.discard(self.order)
+            self._seen_order = session.next_order()
             return
-        confirm_absences(session, self.root, self._share_there, self.tally)
-        if not session.busy():  # else a suspect turned out to be there, and is inspected first
+        if session.horizon(asked=False) <= self._seen_order:
+            return  # what was under way beside this pass may show where a file has moved
+        session.resolve_moves(asked=False)
+        if session.busy(self.tally):
+            return  # a second reading
+        answer = confirm_absences(session, self.root, self._share_there, self.tally, asked=False)
+        if answer is Answer.AWAY:
+            self._leave()
+        if not session.busy(self.tally):  # else a suspect turned out to be there, and is inspected first
+            self._note_unproven()
             self.finish()
 
     def judge(self) -> None:
         """Go on to the second look at what was not seen."""
         self.phase = Phase.JUDGE
 
+    def _note_unproven(self) -> None:
+        mine = [suspect.row for suspect in self.session.suspects.values() if suspect.order < self._seen_order]
+        mine = [row for row in mine if row.root_id == self.root.root_id and self.inside(split(row.path)[0])]
+        number = len(mine) - self.tally.held_missing
+        if number > 0 and not self.share_left:
+            words = f"{counted(number, 'file')} not found, and nothing proves that they are gone"
+            self.problems.append((split(mine[0].path)[0], words))
+
+    def abandon(self) -> None:
+        """Give the pass up; what it would have seen is for the next one."""
+        self.session.passes.discard(self.order)
+        self.phase = Phase.DONE
+
     def finish(self) -> None:
         """Close the run."""
         session, tally = self.session, self.tally
-        session.recorder.batch.begin()
-        if not self.start and not tally.unknown_folders and self._share_there():
-            session.roots.reconciled(self.root.root_id, self._began_ms)
+        if tally.unread:
+            files = counted(tally.unread, "file was", "files were")
+            self.problems.append((b"", f"{files} not read: the share did not answer"))
+        if self.whole and not tally.unknown_folders and not self.share_left and self._share_there():
+            session.recorder.batch.begin()
+            session.roots.reconciled(self.root.root_id, self.began_ms)
         counts = {
             name: getattr(tally, name)
             for name in (
-                "seen",
-                "new",
-                "changed",
-                "touched",
-                "unchanged",
-                "missing",
-                "moved",
-                "reappeared",
-                "unreadable",
-                "undecodable",
-                "pending",
-                "bytes_read",
+                *("seen", "new", "changed", "touched", "unchanged", "missing", "moved", "reappeared"),
+                *("unreadable", "undecodable", "pending", "bytes_read"),
             )
         }
         status = "complete" if self.complete else "incomplete"
+        session.recorder.batch.run_id = self.run_id
         session.runs.finish(self.run_id, status, counts, self.root.root_id)
         session.recorder.batch.run_id = None
+        session.untouched.discard(self.root.root_id)
         self.phase = Phase.DONE

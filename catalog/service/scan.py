@@ -11,11 +11,12 @@ from typing import Any
 
 from catalog.errors import NotFound, UsageError
 from catalog.record.roots import Root, Roots
+from catalog.record.rows import split
 from catalog.service.plans import Tally
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.session import Session
 from catalog.service.shares import Shares
-from catalog.terms import RootState, path_fields, printable
+from catalog.terms import Outcome, RootState, path_fields, printable
 
 STEP_SECONDS = 0.1
 
@@ -147,11 +148,10 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
     passes: list[Reconcile] = []
     for target in chosen:
         root = shares.open(target.root)
-        result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
         if root.state is not RootState.ONLINE:
             result.problems.append(problem(root, b"", f"{root.state.value}: {root.state_reason or ''}"))
             continue
-        reconcile = Reconcile(session, root, lambda root=root: shares.there(root), start=target.start)  # type: ignore[misc]
+        reconcile = Reconcile(session, root, lambda root=root: shares.there(root), starts=(target.start,))  # type: ignore[misc]
         passes.append(reconcile)
         _steps(reconcile, Phase.SEEN, result, progress, stop)
         if result.interrupted:
@@ -161,12 +161,29 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
         if not result.interrupted:
             reconcile.judge()
             _steps(reconcile, Phase.DONE, result, progress, stop)
+        reconcile.abandon()
         add_tally(result.tally, reconcile.tally)
         result.problems.extend(problem(reconcile.root, path, reason) for path, reason in reconcile.problems)
+        if reconcile.complete and not result.interrupted:
+            _drop_jobs(session, reconcile)
     if result.interrupted:
         session.commit()
-    for shown in result.roots:
-        shown["state"] = session.roots.named(shown["name"]).state.value
+        session.start_over()
+    for root_id in dict.fromkeys(target.root.root_id for target in chosen):
+        root = session.roots.by_id(root_id)
+        result.roots.append({"name": root.name, **path_fields(root.path), "state": root.state.value})
+
+
+def _drop_jobs(session: Session, reconcile: Reconcile) -> None:
+    """Take the paths from the backlog that the walk has brought up to date: a daemon left them, or a file that
+    would not come to rest. What a walk inspects needs no row there."""
+    jobs = session.backlog.of_root(reconcile.root.root_id, reconcile.began_ms)
+    for due in jobs:
+        row = session.recorder.rows.at(due.root_id, due.path)
+        if reconcile.inside(split(due.path)[0]) and (row is None or row.outcome is not Outcome.PENDING):
+            session.backlog.acknowledge(due)
+    if jobs:
+        session.commit()
 
 
 def _steps(

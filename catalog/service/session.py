@@ -6,9 +6,11 @@ import dataclasses
 import heapq
 import itertools
 import logging
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from catalog.backlog import Backlog
 from catalog.config import Settings
@@ -17,15 +19,19 @@ from catalog.inspection import Pool
 from catalog.record import FileRow, Recorder
 from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
-from catalog.service.moves import Arrivals
+from catalog.service.moves import Arrivals, Judged, Move
 from catalog.service.outcomes import Outcomes
-from catalog.service.plans import Key, Plan, Suspect
+from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
+from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
-from catalog.terms import Inspection, Job, Outcome, Presence, printable
+from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 
 log = logging.getLogger(__name__)
+
+LADEN_LIMIT: Final = 1000
+"""Inspections with their analyses that may wait to be judged, about 20 MB."""
 
 
 class Session:
@@ -36,22 +42,34 @@ class Session:
 
     def __init__(self, database: str, settings: Settings) -> None:
         self.settings = settings
+        self.follow_links = settings.follow_links
         self.roots_by_id: dict[int, Root] = {}
         self.suspects: dict[int, Suspect] = {}
         """By file_id: not found where they were, absence not proven."""
+        self.losses: dict[int, Losses] = {}
+        """By root; see ``absence.py``."""
         self.lost_mounts: dict[int, frozenset[bytes]] = {}
         """By root: relative paths where another file system was mounted, and is not now."""
-        self.share_trouble: set[int] = set()
-        """Roots on which a file failed with an error of the share: ask the guard."""
+        self.ask_share: Callable[[int], bool] = lambda _: False
+        """Whether a share is surely there, now; set by ``Shares``. Nobody to ask: nothing is sure."""
+        self.untouched: set[int] = set()
+        """Roots that held no file when their walk began, and into which nothing but it has recorded since."""
+        self.passes: set[int] = set()
+        """Walks that are under way, by their order."""
+        self.asked: set[int] = set()
+        """Walks that are yet to begin, by the order in which they were asked for."""
         self._engine = writing_engine(database)
         self._plans: dict[Key, Plan] = {}
-        self._retries: list[tuple[float, int, Job, Plan]] = []
-        self._retried: set[Key] = set()
-        self._order = itertools.count()
+        self._retries: list[tuple[float, int, Key]] = []
+        self._retried: dict[Key, tuple[int, Job, Plan]] = {}
+        """What waits for its retry; the entry of the heap that counts is the one with this number."""
+        self._order = itertools.count(1)
         self._read_at = 0.0
         self._uncommitted: list[tuple[Job, Plan]] = []
         self._alone = 0
         """Files that are to be recorded in a transaction of their own, after one of them spoiled another."""
+        self._removed: tuple[int, dict[int, bool]] = (0, {})
+        self._laden_limit = LADEN_LIMIT
         self.pool = Pool(
             workers=settings.workers,
             limits=settings.limits,
@@ -73,7 +91,7 @@ class Session:
         self.roots = Roots(self.recorder.batch)
         self.runs = Runs(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
-        self.arrivals = Arrivals(self.recorder, self._inode_trusted)
+        self.arrivals = Arrivals(self.recorder, self)
         self._outcomes = Outcomes(self)
         self.selection = Selection(
             extensions=settings.extensions,
@@ -95,24 +113,89 @@ class Session:
         root = self.roots_by_id[root_id]
         return MountTrust(root.inode_trusted, root.ctime_trusted, root.mtime_granularity_ns)
 
-    def _inode_trusted(self, root_id: int) -> bool:
+    # --------------------------------------------------------------------------- what is known of shares
+
+    def inode_trusted(self, root_id: int) -> bool:
         root = self.roots_by_id.get(root_id) or self.roots.by_id(root_id)
         return root.inode_trusted
 
+    def share_there(self, root_id: int) -> bool:
+        """Whether a share is surely there, now. What is open is committed first: nobody waits for a share with
+        the write lock in hand."""
+        if self.recorder.batch.open:
+            self.commit()
+        return self.ask_share(root_id)
+
+    def lost(self, root_id: int) -> frozenset[bytes]:
+        return self.lost_mounts.get(root_id, frozenset())
+
+    def forget(self, root_id: int) -> None:
+        """A share was removed: nothing that waits for it is wanted any more. What is in flight is dropped later."""
+        for file_id in [i for i, suspect in self.suspects.items() if suspect.row.root_id == root_id]:
+            del self.suspects[file_id]
+        for key in [key for key in self._retried if key[0] == root_id]:
+            del self._retried[key]
+        self.arrivals.forget(root_id)
+        self.untouched.discard(root_id)
+        self.backlog.forget(root_id)
+        self.commit()
+
+    def _is_removed(self, root_id: int) -> bool:
+        """Whether an admin removed the share meanwhile; asked once a transaction, under its lock."""
+        batch = self.recorder.batch
+        batch.begin()
+        transaction, answers = self._removed
+        if transaction != batch.transactions:
+            self._removed = (batch.transactions, answers := {})
+        if root_id not in answers:
+            row = batch.lookup("SELECT state FROM root WHERE root_id = ?", (root_id,))
+            answers[root_id] = row is None or row[0] == ROOT_STATE.number[RootState.RETIRED]
+        return answers[root_id]
+
     # --------------------------------------------------------------------------------------- in flight
 
-    def busy(self) -> bool:
-        """Whether anything is in flight or waits for its retry."""
-        return bool(self._plans or self._retries)
+    def next_order(self) -> int:
+        """A number larger than all before: tells what was under way when something happened."""
+        return next(self._order)
+
+    def horizon(self, *, asked: bool = True) -> float:
+        """Whatever was begun before this order has been seen to its end: paths in flight, walks, and (``asked``)
+        walks that are to come."""
+        return min(
+            (
+                *(plan.order for plan in self._plans.values()),
+                *(plan.order for _, _, plan in self._retried.values()),
+                *self.passes,
+                *(self.asked if asked else ()),
+            ),
+            default=math.inf,
+        )
+
+    def busy(self, tally: Tally | None = None) -> bool:
+        """Whether anything is in flight or waits for its retry (of the plans that count in ``tally``)."""
+        if tally is None:
+            return bool(self._plans or self._retried)
+        return any(plan.tally is tally for plan in self._plans.values()) or any(
+            plan.tally is tally for _, _, plan in self._retried.values()
+        )
 
     @property
     def in_flight(self) -> int:
         return len(self._plans)
 
+    @property
+    def waiting(self) -> int:
+        """Paths for which ``waiting_for`` is true, about."""
+        return len(self._plans) + len(self._retried) + len(self.arrivals)
+
     def waiting_for(self, root_id: int, path: bytes) -> bool:
         """Whether a path is in flight, waits for its retry, or was put aside as a possible move."""
         key = (root_id, path)
         return key in self._plans or key in self._retried or key in self.arrivals
+
+    def put_aside(self, root_id: int, path: bytes) -> bool:
+        """Whether a path was inspected, and waits to be judged as a possible move."""
+        return (root_id, path) in self.arrivals
 
     def may_read(self) -> bool:
         """Whether the rate limit lets another file be read now."""
@@ -122,6 +205,9 @@ class Session:
         """Have a path inspected. False when it is on its way already."""
         if self.waiting_for(job.root_id, job.path):
             return False
+        if not plan.fresh:
+            self.untouched.discard(job.root_id)
+        plan.order = plan.order or self.next_order()
         self._plans[job.root_id, job.path] = plan
         if self.settings.max_rate_bytes:
             seconds = job.size_hint / self.settings.max_rate_bytes
@@ -130,38 +216,66 @@ class Session:
         return True
 
     def submit_later(self, job: Job, plan: Plan, seconds: float) -> None:
-        """Have a path inspected once more, a little later."""
-        self._retried.add((job.root_id, job.path))
-        heapq.heappush(self._retries, (time.monotonic() + seconds, next(self._order), job, plan))
+        """Have a path inspected once more, a little later. There is one retry a path: the last that was asked for."""
+        plan.order = plan.order or self.next_order()
+        key, number = (job.root_id, job.path), self.next_order()
+        self._retried[key] = number, job, plan
+        heapq.heappush(self._retries, (time.monotonic() + seconds, number, key))
+
+    def _next_retry(self) -> float:
+        """time.monotonic() of the next retry; infinity when none waits."""
+        while self._retries:
+            moment, number, key = self._retries[0]
+            if self._retried.get(key, (0,))[0] == number:
+                return moment
+            heapq.heappop(self._retries)
+        return math.inf
+
+    def _resubmit(self) -> None:
+        while self._next_retry() <= time.monotonic():
+            _, _, key = heapq.heappop(self._retries)
+            _, job, plan = self._retried.pop(key)
+            self._plans[key] = plan
+            self.pool.submit(job)
+            self.pool.flush()
 
     def pump(self, timeout: float) -> int:
         """Take what the workers have finished (waiting up to ``timeout`` seconds); the number of results."""
         self._resubmit()
-        if self._retries:
-            timeout = min(timeout, max(0.0, self._retries[0][0] - time.monotonic()))
+        timeout = min(timeout, max(0.0, self._next_retry() - time.monotonic()))
         results = self.pool.poll(timeout)
-        keys = [(each.job.root_id, each.job.path) for each in results]
+        # All at once: an error of the database leaves none of them behind as in flight for ever.
+        taken = [(each, self._plans.pop((each.job.root_id, each.job.path))) for each in results]
+        run_id = self.recorder.batch.run_id
         try:
             with self.contained():
-                expected = [(each, self._plans[key]) for each, key in zip(results, keys, strict=True)]
-                self._outcomes.expect(expected)
-            for inspection, key in zip(results, keys, strict=True):
-                self._take(inspection, self._plans.pop(key))
+                self._outcomes.expect(taken)
+            for inspection, plan in taken:
+                self._take(inspection, plan)
         finally:
             self._outcomes.expect(())
-        if not self._plans and self._retries and timeout > 0 and not results:
+            self.recorder.batch.run_id = run_id
+        if not self._plans and self._retried and timeout > 0 and not results:
             time.sleep(timeout)  # the pool returns at once when it has nothing to do
         if self.recorder.due:
             self.commit()
         return len(results)
 
     def _take(self, inspection: Inspection, plan: Plan) -> None:
-        self._uncommitted.append((inspection.job, plan))
+        job = inspection.job
+        if self._is_removed(job.root_id):
+            return
+        self._uncommitted.append((job, plan))
         with self.contained():
+            self.recorder.batch.run_id = plan.run_id
             self._outcomes.take(inspection, plan)
             if self._alone:
                 self._alone -= 1
                 self.commit()
+            elif self.arrivals.laden > self._laden_limit:
+                self._resolve_some()
+
+    # ----------------------------------------------------------------------------------------- durability
 
     def commit(self) -> None:
         """Make durable what was recorded. What cannot be written, for a fault of ours, costs one file."""
@@ -193,9 +307,11 @@ class Session:
         lost, self._uncommitted = self._uncommitted, []
         if len(lost) > 1:
             log.warning("a transaction of %d files failed, each is tried alone: %r", len(lost), error)
-            self._alone += len(lost)
             for job, plan in lost:
-                self.submit_later(job, dataclasses.replace(plan, counted=True), 0.0)
+                if not self.waiting_for(job.root_id, job.path):  # else nothing of it was recorded yet
+                    self._alone += 1
+                    again = dataclasses.replace(plan, counted=True, fresh=False)
+                    self.submit_later(job, again, 0.0)
             return
         for job, plan in lost:
             log.error("%s cannot be recorded, a bug of ours", printable(job.path), exc_info=error)
@@ -206,13 +322,14 @@ class Session:
             plan.tally.unreadable += 1
         self.recorder.commit()
 
-    def _resubmit(self) -> None:
-        while self._retries and self._retries[0][0] <= time.monotonic():
-            _, _, job, plan = heapq.heappop(self._retries)
-            self._retried.discard((job.root_id, job.path))
-            self._plans[job.root_id, job.path] = plan
-            self.pool.submit(job)
-            self.pool.flush()
+    def start_over(self) -> None:
+        """After an error of the database: forget what waits to be judged. What was lost is found again by the
+        reconcile that must follow; what is in flight comes back by itself."""
+        self.recorder.rollback()
+        self._uncommitted.clear()
+        self.arrivals.forget()
+        self.suspects.clear()
+        self.untouched.clear()
 
     # -------------------------------------------------------------------------------- moves and absence
 
@@ -220,25 +337,68 @@ class Session:
         """A file was not found where it was. Absence needs proof: see ``absence.py``."""
         if row.presence is Presence.MISSING or row.file_id in self.suspects:
             return
-        self.suspects[row.file_id] = Suspect(row, time.monotonic(), reason)
+        self.suspects[row.file_id] = Suspect(row, time.monotonic(), reason, self.next_order())
         self.recorder.batch.begin()
         self.recorder.suspect(row)
 
-    def resolve_moves(self) -> int:
-        """Give each arrival that was put aside its history; the number of moves."""
-        if not self.arrivals.waiting():
-            return 0
-        moved, rest, overwritten = self.arrivals.resolve()
-        for row in overwritten:
-            self.suspects.pop(row.file_id, None)
-        for row, arrival in moved:
-            self.suspects.pop(row.file_id, None)
-            arrival.plan.tally.moved += 1
-            arrival.plan.counted = True
-            self._outcomes.record(arrival.inspection, arrival.plan)
-        for arrival in rest:
-            self._outcomes.record(arrival.inspection, arrival.plan)
-        return len(moved)
+    def move(self, row: FileRow, inspection: Inspection, plan: Plan) -> None:
+        """The file is now where this inspection was made; the place is free, and its share was not removed."""
+        self.recorder.batch.begin()
+        key = inspection.job.root_id, inspection.job.path
+        self.recorder.move(row, *key)
+        self._outcomes.forget(key, (row.root_id, row.path))
+        self.suspects.pop(row.file_id, None)
+        plan.tally.moved += 1
+        plan.counted, plan.fresh = True, False
+        self._outcomes.record(inspection, plan)
+
+    def resolve_moves(self, *, overwriting_seconds: float = 0.0, asked: bool = True) -> None:
+        """Give each arrival its history that has waited for everything that was under way (``asked``: also for
+        the walks that are to come). See ``Arrivals.take``."""
+        if self.arrivals:
+            self._resolve(lambda: self.arrivals.take(self.horizon(asked=asked), overwriting_seconds))
+
+    def _resolve_some(self) -> None:
+        """Too many wait: decide what is certain now, whatever is still to be seen."""
+        self._resolve(lambda: self.arrivals.take(math.inf, math.inf, by_content=False))
+        self._laden_limit = LADEN_LIMIT + 2 * self.arrivals.laden
+
+    def _resolve(self, take: Callable[[], Judged]) -> None:
+        batch = self.recorder.batch
+        run_id = batch.run_id
+        with self.contained():
+            judged = take()
+            arrivals = [*(move.arrival for move in judged.moves), *judged.rest]
+            self._uncommitted.extend((arrival.inspection.job, arrival.plan) for arrival in arrivals)
+            moves = [move for move in judged.moves if not self._goes_nowhere(move)]
+            self._make_room(moves)
+            for move in moves:
+                batch.run_id = move.arrival.plan.run_id
+                self.move(move.row, move.arrival.inspection, move.arrival.plan)
+            for arrival in judged.rest:
+                if not self._is_removed(arrival.inspection.job.root_id):
+                    batch.run_id = arrival.plan.run_id
+                    arrival.plan.fresh = False
+                    self._outcomes.record(arrival.inspection, arrival.plan)
+        batch.run_id = run_id
+
+    def _goes_nowhere(self, move: Move) -> bool:
+        return self._is_removed(move.arrival.inspection.job.root_id) or self._is_removed(move.row.root_id)
+
+    def _make_room(self, moves: Sequence[Move]) -> None:
+        """Whoever is recorded where a file moves to has moved away, too, or was overwritten."""
+        moving = {move.row.file_id for move in moves}
+        for move in moves:
+            if move.there is None:
+                continue
+            self.recorder.batch.begin()
+            if move.there.file_id in moving:
+                self.recorder.displace(move.there)
+                continue
+            self.recorder.batch.run_id = move.arrival.plan.run_id
+            reason = f"another file was renamed over it: {printable(move.row.path)}"
+            self.recorder.missing(move.there, reason)
+            self.suspects.pop(move.there.file_id, None)
 
 
 __all__ = ["Session"]

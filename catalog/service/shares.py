@@ -40,12 +40,13 @@ def identity_of(text: str) -> ShareIdentity:
 
 
 class Shares:
-    """Guards by root. ``close`` ends their processes."""
+    """Guards by root; the session asks them, too. ``close`` ends their processes."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._guards: dict[int, ShareGuard] = {}
         self._probed: set[int] = set()
+        session.ask_share = self._ask
 
     def open(self, root: Root) -> Root:
         """Look at a share for the first time in this session; its row as it is now.
@@ -63,6 +64,8 @@ class Shares:
     def check(self, root: Root) -> RootCheck:
         """Ask the guard and record what it says."""
         session, guard = self._session, self._guards[root.root_id]
+        if session.recorder.batch.open:
+            session.commit()  # the answer may take its time, and others want to write
         check = guard.check(session.settings.guard_deadline_seconds)
         session.lost_mounts[root.root_id] = check.lost
         current = session.roots_by_id[root.root_id]
@@ -106,20 +109,20 @@ class Shares:
         """Whether the share is surely there, now."""
         return self.check(root).online
 
-    def refresh(self, root: Root) -> Root:
-        return self._session.roots_by_id[root.root_id]
-
-    def state(self, root_id: int) -> RootState:
-        return self._session.roots_by_id[root_id].state
+    def _ask(self, root_id: int) -> bool:
+        """The same by its id, also of a share that nobody has looked at yet."""
+        if root_id not in self._guards:
+            return self.open(self._session.roots.by_id(root_id)).state is RootState.ONLINE
+        return self.check(self._session.roots_by_id[root_id]).online
 
     def forget(self, root_id: int) -> None:
-        """The share was removed."""
+        """The share was removed. Its row stays: inspections of it may still be in flight."""
         guard = self._guards.pop(root_id, None)
         if guard is not None:
             guard.close()
-        self._session.roots_by_id.pop(root_id, None)
 
     def close(self) -> None:
+        self._session.ask_share = lambda _: False
         for guard in self._guards.values():
             guard.close()
         self._guards.clear()

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -112,6 +112,19 @@ def racy_until_ns(look: Look, trust: MountTrust = TRUSTED) -> int:
     return stamp + max(RACY_NS, trust.mtime_granularity_ns)
 
 
+def racy_seconds(look: Look, began_ns: int, now_ns: int, trust: MountTrust = TRUSTED) -> float | None:
+    """How long to wait before another reading proves something of the stamps; None when this one does.
+
+    ``began_ns``: the wall clock when the reading began. Never longer than one step of the stamps: one that
+    lies further ahead was made by another clock, or set by hand, and a rewrite would not leave it behind.
+    """
+    until = racy_until_ns(look, trust)
+    if began_ns >= until:
+        return None
+    step = max(RACY_NS, trust.mtime_granularity_ns)
+    return min(max(0, until - now_ns), step) / 1e9 + 0.01
+
+
 class Coverage:
     """Which known folders a finished walk has accounted for: streams, keeps one entry a folder."""
 
@@ -164,23 +177,35 @@ class AbsenceProof:
 
 
 def recheck_absence(
-    root: bytes, paths: Iterable[bytes], *, lost: frozenset[bytes] = frozenset(), cross_devices: bool = False
+    root: bytes,
+    paths: Iterable[bytes],
+    *,
+    lost: frozenset[bytes] = frozenset(),
+    cross_devices: bool = False,
+    follow_links: bool = False,
 ) -> list[AbsenceProof]:
     """Look again, now, at each relative path: ``lstat`` finds nothing *and* its folder lists without it.
 
     The nearest folder above that still exists must list to its end without error; every failure (EACCES,
     EIO, ESTALE, a mount in between …) leaves the absence unproven. Does not judge the root itself: the
-    share guard must be asked before and after. ``lost`` and ``cross_devices`` as in ``walk``. Raises
-    nothing of the file system.
+    share guard must be asked before and after. ``lost`` and ``cross_devices`` as in ``walk``.
+    ``follow_links``: a link to a file is that file, as for a walk that follows them; one that leads
+    nowhere proves nothing (what it leads to may be away).
+    Raises nothing of the file system.
     """
     listings: dict[bytes, frozenset[bytes] | OSError] = {}
     borders = frozenset() if cross_devices else borders_below(root)
     borders = borders.union(os.path.join(root, path) for path in lost)
-    return [_recheck(root, path, listings, borders) for path in paths]
+    look = os.stat if follow_links else os.lstat
+    return [_recheck(root, path, listings, borders, look) for path in paths]
 
 
 def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
-    root: bytes, path: bytes, listings: dict[bytes, frozenset[bytes] | OSError], borders: frozenset[bytes]
+    root: bytes,
+    path: bytes,
+    listings: dict[bytes, frozenset[bytes] | OSError],
+    borders: frozenset[bytes],
+    look_at: Callable[[bytes], os.stat_result],
 ) -> AbsenceProof:
     folder = b""
     for name in path.split(b"/"):
@@ -193,7 +218,7 @@ def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
             return AbsenceProof(path, False, f"its folder cannot be listed: {names.strerror or names}")
         here = joined_path(folder, name)
         try:
-            look = os.lstat(os.path.join(root, here))
+            look = look_at(os.path.join(root, here))
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 return AbsenceProof(path, False, f"cannot be looked at: {error.strerror}")
