@@ -1,4 +1,4 @@
-"""A scan or a daemon inside the test's own process: real files, real workers, a real database, and time in our hands."""
+"""A scan or a daemon inside the test's own process: real files, workers and database, and time in our hands."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Watching:
     def __init__(self, home: Cataloguing) -> None:
         self.home = home
         self._over: Callable[[], bool] = lambda: True
-        self.daemon = Daemon(home.session, only=None, stop=cast(Stop, lambda: self._over()))
+        self.daemon = Daemon(home.session, only=None, stop=cast(Stop, lambda: self._over()))  # noqa: PLW0108 - looked up late
 
     def until(self, predicate: Callable[[], Any], timeout: float = 20.0) -> None:
         """Let the daemon run until the predicate holds; fail after ``timeout`` seconds."""

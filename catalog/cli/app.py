@@ -215,7 +215,13 @@ class _Plain:
             return list(value)
         if not several and annotation in (str, int, bool) and type(value) is annotation:
             return value
-        if not several and annotation is int and isinstance(value, str) and value.isdecimal() and len(value) < 19:
+        if (
+            not several
+            and annotation is int
+            and isinstance(value, str)
+            and value.isdecimal()
+            and len(value) < 19
+        ):
             # ``--limit 50``; what is out of range goes to Typer, which says so.
             stated = param.type_descriptor.parameter_info
             if (stated.min is None or int(value) >= stated.min) and stated.max is None:
