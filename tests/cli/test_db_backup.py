@@ -1,0 +1,395 @@
+"""``catalog db backup`` and ``restore``: one state, whole or not there; and nothing that was is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.errors import Damaged, Locked, NoCatalogue, NotFound, NotPermitted, SchemaMismatch, UsageError
+from catalog.store import restoring
+from catalog.store.copies import back_up
+from catalog.store.engine import writing_engine
+from catalog.store.lock import CataloguingLock
+from catalog.store.restoring import Relation, restore
+from catalog.store.triggers import triggers
+from tests.recordings import Shelf, saved, stat
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits five seconds for a catalogue that the test itself has open."""
+    monkeypatch.setattr(restoring, "_WAIT_SECONDS", 0.05)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of two files, one of them changed: four seals."""
+    with Shelf(tmp_path_factory.mktemp("made")) as shelf:
+        shelf.see(b"a.tif", "a")
+        shelf.see(b"b.tif", "b")
+        shelf.see(b"a.tif", "changed", at=saved(stat()))
+    return Path(shelf.database)
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path) -> Path:
+    (tmp_path / "var").mkdir()
+    return Path(shutil.copy(made, tmp_path / "var"))
+
+
+def ask(database: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def heads(database: Path) -> list[bytes]:
+    return [row[0] for row in ask(database, "SELECT chain FROM seal ORDER BY seal_id")]
+
+
+def more_events(database: Path, number: int = 1) -> None:
+    """What happens after a backup: shares are added."""
+    from catalog.record.batch import Batch
+    from catalog.record.roots import Roots
+
+    engine = writing_engine(str(database))
+    batch = Batch(engine, str(database))
+    for _ in range(number):
+        count = ask(database, "SELECT count(*) FROM root")[0][0]
+        Roots(batch).add(f"/more/{count}".encode())
+    batch.close()
+    engine.dispose()
+
+
+def left_beside(database: Path) -> list[str]:
+    """Files in the catalogue's folder, without the lock and what a reader may leave of an empty log."""
+    usual = {f"{database}.lock", f"{database}-shm", f"{database}-wal"}
+    return sorted(path.name for path in database.parent.iterdir() if str(path) not in usual)
+
+
+# ---------------------------------------------------------------------------------------------------- backup
+
+
+def test_a_backup_is_one_sound_file_of_the_same_history(database: Path, tmp_path: Path) -> None:
+    database.chmod(0o640)
+    kept = back_up(str(database), str(tmp_path / "copy"))
+    assert kept.path == os.fsencode(tmp_path / "copy")
+    assert kept.size == (tmp_path / "copy").stat().st_size
+    assert (kept.events, kept.seals, kept.head) == (4, 4, heads(database)[-1])
+    assert heads(tmp_path / "copy") == heads(database)
+    assert ask(tmp_path / "copy", "PRAGMA integrity_check") == [("ok",)]
+    assert ask(tmp_path / "copy", "PRAGMA journal_mode") == [("delete",)]
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "var"]
+
+
+def test_a_backup_beside_a_writer_holds_what_was_committed(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    with Shelf(tmp_path / "var") as shelf:
+        shelf.see(b"a.tif", "a")
+        shelf.see(b"late.tif", "late", commit=False)
+        shelf.recorder.batch.flush()
+        kept = back_up(shelf.database, str(tmp_path / "copy"))
+        shelf.recorder.commit()
+        assert ask(tmp_path / "copy", "SELECT count(*) FROM file") == [(1,)]
+        assert shelf.one("SELECT count(*) FROM file") == 2
+        assert kept.events == 2
+
+
+def test_an_existing_file_is_replaced_only_by_force(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("precious")
+    with pytest.raises(UsageError, match="--force"):
+        back_up(str(database), str(tmp_path / "copy"))
+    assert (tmp_path / "copy").read_text() == "precious"
+    back_up(str(database), str(tmp_path / "copy"), force=True)
+    assert len(heads(tmp_path / "copy")) == 4
+
+
+def test_a_place_inside_a_share_is_refused(database: Path, tmp_path: Path) -> None:
+    share = tmp_path / "pictures"
+    (share / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(share / "sub")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE root SET path = ?", (os.fsencode(share),))
+        connection.commit()
+    for place in (share / "copy", share / "sub" / "copy", tmp_path / "link" / "copy"):
+        with pytest.raises(UsageError, match="inside the share"):
+            back_up(str(database), str(place), force=True)
+    assert [path for path in share.rglob("*") if path.is_file()] == []
+    back_up(str(database), str(tmp_path / "pictures-copy"))
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal", ".lock"])
+def test_the_catalogue_itself_is_no_place_for_its_backup(database: Path, ending: str) -> None:
+    with pytest.raises(UsageError, match="the catalogue itself"):
+        back_up(str(database), f"{database}{ending}", force=True)
+    assert len(heads(database)) == 4
+
+
+def test_links_to_the_catalogue_are_the_catalogue(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "soft").symlink_to(database)
+    os.link(database, tmp_path / "hard")
+    for name in ("soft", "hard"):
+        with pytest.raises(UsageError, match="the catalogue itself"):
+            back_up(str(database), str(tmp_path / name), force=True)
+
+
+def test_places_that_are_no_files_are_refused(database: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no such folder"):
+        back_up(str(database), str(tmp_path / "absent" / "copy"))
+    with pytest.raises(UsageError, match="a folder"):
+        back_up(str(database), str(tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="no ordinary file"):
+        back_up(str(database), str(tmp_path / "fifo"), force=True)
+
+
+def test_a_backup_that_fails_leaves_what_was_there(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("the backup of yesterday")
+    (page,) = ask(database, "SELECT rootpage FROM sqlite_master WHERE name = 'event'")[0]
+    whole = bytearray(database.read_bytes())
+    whole[(page - 1) * 4096] ^= 0xFF
+    database.write_bytes(whole)
+    with pytest.raises(Damaged):
+        back_up(str(database), str(tmp_path / "copy"), force=True)
+    assert (tmp_path / "copy").read_text() == "the backup of yesterday"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "var"]
+
+
+def test_there_is_no_backup_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for name in ("absent", "empty"):
+        with pytest.raises(NoCatalogue):
+            back_up(str(tmp_path / name), str(tmp_path / "copy"))
+    assert not (tmp_path / "copy").exists()
+
+
+# --------------------------------------------------------------------------------------------------- restore
+
+
+def test_what_was_there_is_kept_and_the_backup_is_there_instead(database: Path, tmp_path: Path) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    more_events(database, 3)
+    database.chmod(0o660)
+    before = heads(database)
+    done = restore(str(database), str(tmp_path / "copy"))
+    assert done.replaced is not None
+    assert heads(database) == before[:4]
+    assert heads(Path(done.replaced)) == before
+    assert (done.lineage.relation, done.lineage.common_seal) == (Relation.ANCESTOR, 4)
+    assert (done.lineage.only_former, done.lineage.only_backup) == (3, 0)
+    assert (done.lineage.backup_head, done.lineage.former_head) == (before[3], before[-1])
+    assert database.stat().st_mode & 0o777 == 0o660
+    assert left_beside(database) == ["catalog.sqlite3", Path(done.replaced).name]
+    assert len(heads(tmp_path / "copy")) == 4
+    more_events(database)
+    assert len(heads(database)) == 5
+
+
+def test_the_chains_say_what_the_backup_is_to_the_catalogue(database: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    back_up(str(database), str(copy))
+    same = restore(str(database), str(copy))
+    assert (same.lineage.relation, same.lineage.only_former, same.lineage.only_backup) == (
+        Relation.SAME,
+        0,
+        0,
+    )
+    more_events(copy, 2)
+    newer = restore(str(database), str(copy)).lineage
+    assert (newer.relation, newer.only_former, newer.only_backup) == (Relation.NEWER, 0, 2)
+    more_events(database, 1)
+    more_events(copy, 3)
+    forked = restore(str(database), str(copy)).lineage
+    assert (forked.relation, forked.common_seal) == (Relation.FORKED, 6)
+    assert (forked.only_former, forked.only_backup) == (1, 3)
+    with Shelf(tmp_path) as other:
+        other.see(b"x.tif", "x")
+    unrelated = restore(str(database), other.database).lineage
+    assert (unrelated.relation, unrelated.common_seal) == (Relation.UNRELATED, 0)
+
+
+def test_a_catalogue_can_be_restored_where_none_is(database: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new" / "place" / "catalog.sqlite3"
+    done = restore(str(new), str(database))
+    assert (done.replaced, done.lineage.relation) == (None, Relation.FIRST)
+    assert heads(new) == heads(database)
+
+
+def test_a_catalogue_that_cannot_be_read_is_replaced_and_kept_with_its_log(
+    database: Path, tmp_path: Path
+) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    garbage = os.urandom(9000)
+    database.write_bytes(garbage)
+    Path(f"{database}-wal").write_bytes(b"left of a crash")
+    done = restore(str(database), str(tmp_path / "copy"))
+    assert done.replaced is not None
+    assert done.lineage.relation is Relation.UNKNOWN
+    assert Path(done.replaced).read_bytes() == garbage
+    assert Path(f"{done.replaced}-wal").read_bytes() == b"left of a crash"
+    assert len(heads(database)) == 4
+
+
+def test_a_catalogue_with_damaged_pages_is_replaced(database: Path, tmp_path: Path) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    whole = database.read_bytes()
+    database.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    done = restore(str(database), str(tmp_path / "copy"))
+    assert (done.lineage.relation, len(heads(database))) == (Relation.UNKNOWN, 4)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("UPDATE event SET actor = 'eve' WHERE event_id = 2", "chain: seal 2"),
+        ("UPDATE content SET n_files = 7 WHERE content_id = 1", "counters: content 1"),
+        ("PRAGMA application_id = 7", "another program"),
+    ],
+)
+def test_a_damaged_backup_changes_nothing(database: Path, tmp_path: Path, damage: str, words: str) -> None:
+    copy = tmp_path / "copy"
+    back_up(str(database), str(copy))
+    with closing(sqlite3.connect(copy)) as connection:
+        for name in triggers():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(damage)
+        connection.commit()
+    before = database.read_bytes()
+    with pytest.raises(Damaged, match=words):
+        restore(str(database), str(copy))
+    assert database.read_bytes() == before
+    assert left_beside(database) == ["catalog.sqlite3"]
+
+
+def test_a_torn_backup_changes_nothing(database: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    back_up(str(database), str(copy))
+    os.truncate(copy, copy.stat().st_size // 2)
+    with pytest.raises(Damaged, match="cannot be used"):
+        restore(str(database), str(copy))
+    assert left_beside(database) == ["catalog.sqlite3"]
+
+
+def test_what_is_no_backup_is_refused(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "newer").write_bytes(database.read_bytes())
+    with closing(sqlite3.connect(tmp_path / "newer")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    for name, error in (
+        ("absent", NotFound),
+        (".", UsageError),
+        ("empty", UsageError),
+        ("newer", SchemaMismatch),
+        ("var/catalog.sqlite3", UsageError),
+    ):
+        with pytest.raises(error):
+            restore(str(database), str(tmp_path / name))
+    assert left_beside(database) == ["catalog.sqlite3"]
+
+
+def test_nothing_is_restored_under_a_cataloguing_process(database: Path, tmp_path: Path) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    with CataloguingLock(str(database), "watch"), pytest.raises(Locked, match="catalog watch"):
+        restore(str(database), str(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("mode", ["ro", "rw"])
+def test_nothing_is_restored_while_anybody_has_it_open(database: Path, tmp_path: Path, mode: str) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    more_events(database)
+    with closing(sqlite3.connect(f"file:{database}?mode={mode}", uri=True)) as other:
+        other.execute("SELECT count(*) FROM event").fetchone()
+        with pytest.raises(Locked, match="in use"):
+            restore(str(database), str(tmp_path / "copy"))
+    assert len(heads(database)) == 5
+    restore(str(database), str(tmp_path / "copy"))
+    assert len(heads(database)) == 4
+
+
+def test_who_opened_the_former_file_cannot_write_to_the_new_one(database: Path, tmp_path: Path) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    with closing(sqlite3.connect(database, isolation_level=None)) as late:
+        done = restore(str(database), str(tmp_path / "copy"))  # it has the file, and no lock yet
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            late.execute("UPDATE root SET name = 'spoilt'")
+    assert ask(database, "SELECT name FROM root") == [("share",)]
+    assert done.replaced is not None
+    assert left_beside(database) == ["catalog.sqlite3", Path(done.replaced).name]
+
+
+def test_a_restore_that_fails_at_the_end_puts_everything_back(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    more_events(database)
+    before = heads(database)
+
+    def failing(folder: bytes) -> None:
+        raise OSError(5, "Input/output error")
+
+    for module in ("catalog.store.copies", "catalog.store.restoring"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{module}.sync_folder", failing)
+            with pytest.raises(NotPermitted, match="Input/output error"):
+                restore(str(database), str(tmp_path / "copy"))
+        assert heads(database) == before
+        assert left_beside(database) == ["catalog.sqlite3"]
+
+
+def test_a_catalogue_is_never_restored_into_a_share(database: Path, tmp_path: Path) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    with closing(sqlite3.connect(tmp_path / "copy")) as connection:
+        connection.execute("UPDATE root SET path = ?", (os.fsencode(tmp_path / "var"),))
+        connection.commit()
+    with pytest.raises(UsageError, match="inside the share"):
+        restore(str(database), str(tmp_path / "copy"))
+    assert left_beside(database) == ["catalog.sqlite3"]
+
+
+# ----------------------------------------------------------------------------------------------- the commands
+
+
+@pytest.fixture
+def shelf(catalog_cli: Any) -> Iterator[Shelf]:
+    with Shelf(catalog_cli.home) as made:
+        made.see(b"a.tif", "a")
+        yield made
+
+
+def test_there_and_back_on_the_command_line(catalog_cli: Any, shelf: Shelf, tmp_path: Path) -> None:
+    head = heads(catalog_cli.database)[-1].hex()
+    ran = catalog_cli("db", "backup", tmp_path / "copy", "--json")
+    assert (ran.code, ran.stderr) == (0, "")
+    document = ran.json
+    assert {name: document[name] for name in ("schema", "path", "events", "seals", "chain_head")} == {
+        "schema": "catalog.db-backup/1",
+        "path": str(tmp_path / "copy"),
+        "events": 2,
+        "seals": 2,
+        "chain_head": head,
+    }
+    shelf.see(b"late.tif", "late")
+    shelf.close()
+    ran = catalog_cli("db", "restore", tmp_path / "copy")
+    assert ran.code == 0, ran.stderr
+    lines = ran.out.splitlines()
+    assert lines[0] == f"restored    {catalog_cli.database}"
+    assert lines[1].startswith(f"former one  {catalog_cli.database}.replaced-20")
+    assert lines[2] == f"chain head  {head}"
+    assert lines[3] == "The backup is an older state of the former one, which alone has 1 event more."
+    assert f"catalogue: {catalog_cli.database}" in ran.stderr
+    shelf.open()
+
+
+def test_a_restore_under_a_daemon_ends_with_12(catalog_cli: Any, shelf: Shelf, tmp_path: Path) -> None:
+    back_up(shelf.database, str(tmp_path / "copy"))
+    with CataloguingLock(shelf.database, "watch"):
+        ran = catalog_cli("db", "restore", tmp_path / "copy")
+    assert (ran.code, ran.stdout) == (12, b"")
