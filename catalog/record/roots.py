@@ -106,11 +106,13 @@ class Roots:
 
     def add(self, path: bytes, name: str | None = None, actor: str | None = None) -> Root:
         """Register a share. Raises UsageError for a root in or around another one, or a name that is taken."""
+        alone = not self._batch.open
         self._batch.begin()  # first: nobody else adds a share between the look and the row
         try:
             self._refuse_overlap(path, name)
         except UsageError:
-            self._batch.rollback()
+            if alone:  # else it holds what was recorded before, which is none of this question's
+                self._batch.rollback()
             raise
         moment = now_ms()
         chosen = name or self._free_name(path)

@@ -67,6 +67,14 @@ def test_shares_do_not_overlap(shelf: Shelf, path: bytes, words: str) -> None:
     assert shelf.roots.add(b"/share2").path == b"/share2"
 
 
+def test_a_refused_share_does_not_undo_what_was_recorded(shelf: Shelf) -> None:
+    shelf.see(b"a.tif", "a", commit=False)
+    with pytest.raises(UsageError):
+        shelf.roots.add(b"/share/sub")
+    shelf.recorder.commit()
+    assert shelf.events() == ["root-added", "added"]
+
+
 def test_a_path_belongs_to_the_share_that_holds_it(shelf: Shelf) -> None:
     holding = {path: shelf.roots.holding(path) for path in (b"/share", b"/share/x/y", b"/shares", b"/")}
     assert [root.path if root else None for root in holding.values()] == [b"/share", b"/share", None, None]
