@@ -17,6 +17,8 @@ FIRST_DRAWN_SECONDS: Final = 0.5
 """A job that is done sooner shows no bar, and does not pay for importing rich."""
 REDRAWN_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 30.0
+LEAST_DONE: Final = 0.01
+"""Below this nobody can tell how long it takes: one large file may be all that is left."""
 
 
 class Progress:
@@ -75,7 +77,7 @@ class Progress:
         if size:
             parts += [human_size(size), f"{human_size(size / seconds)}/s"]
         done = _done(files, size, total_files, total_size)
-        if done:
+        if done and done >= LEAST_DONE:
             parts.append(f"{_duration(seconds / done - seconds)} left")
         return ", ".join(parts)
 
