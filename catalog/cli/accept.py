@@ -242,7 +242,10 @@ def _ask(rows: Sequence[Row], yes: bool) -> None:
             f"nothing was done: there is no terminal to ask at whether to accept {what}",
             hint="add --yes, or look first with --dry-run",
         )
-    typer.confirm(f"Accept {what}?", abort=True, err=True)
+    # Not typer.confirm, which writes a blank to stdout: the answer stands there, and nothing else.
+    print(f"Accept {what}? [y/N]: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Declined("nothing was done: the question was not answered with yes")
 
 
 # ---------------------------------------------------------------------------------------------- acceptance
