@@ -86,6 +86,7 @@ def restore(database: str, source: str, *, announce: Callable[[str], None] = lam
         try:
             with partial_file(place, mode) as partial:
                 schema = _checked_copy(source, partial, place, announce)
+                _forget_daemon(partial)
                 _give_to(partial, former, os.path.dirname(place))
                 own = held.enter_context(_alone(place))
                 copy = held.enter_context(closing(connect_file(os.fsdecode(partial), "immutable=1", 0)))
@@ -154,6 +155,14 @@ def _checked_copy(source: str, partial: bytes, place: bytes, announce: Callable[
             hint=_NOTHING_CHANGED,
         )
     return number
+
+
+def _forget_daemon(partial: bytes) -> None:
+    """The daemon that ran while the backup was made does not run on this catalogue: nobody is to miss it."""
+    name = os.fsdecode(partial)
+    with translated(name), closing(connect_file(name, "mode=rw", _WAIT_SECONDS)) as copy:
+        if copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'daemon'").fetchone():
+            copy.execute("DELETE FROM daemon")
 
 
 def _give_to(partial: bytes, former: os.stat_result | None, folder: bytes) -> None:

@@ -215,6 +215,16 @@ def test_the_chains_say_what_the_backup_is_to_the_catalogue(database: Path, tmp_
     assert (unrelated.relation, unrelated.common_seal) == (Relation.UNRELATED, 0)
 
 
+def test_the_daemon_of_the_backup_is_not_missed(database: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("INSERT INTO daemon VALUES (1, 4711, 'here', '1.0', 0, 0, '{}')")
+        connection.commit()
+    back_up(str(database), str(tmp_path / "copy"))
+    assert ask(tmp_path / "copy", "SELECT pid FROM daemon") == [(4711,)]
+    restore(str(database), str(tmp_path / "copy"))
+    assert ask(database, "SELECT * FROM daemon") == []
+
+
 def test_a_catalogue_can_be_restored_where_none_is(database: Path, tmp_path: Path) -> None:
     new = tmp_path / "new" / "place" / "catalog.sqlite3"
     done = restore(str(new), str(database))
