@@ -128,7 +128,7 @@ class Arrivals:
         self._in_place: frozenset[bytes] = frozenset()
         self._news = False
         self._judge_at = 0.0
-        self._horizon = 0.0
+        self._judged_for = (0.0, 0.0)
         self.laden = 0
         """How many of those that wait carry an analysis, which may be large."""
 
@@ -238,9 +238,10 @@ class Arrivals:
         be unique; what only its content could tell goes on waiting. Looks at the disk, writes nothing.
         """
         now = time.monotonic()
-        if not self._news and horizon == self._horizon and now < self._judge_at:
+        what = horizon, overwriting_seconds
+        if not self._news and what == self._judged_for and now < self._judge_at:
             return Judged()
-        self._news, self._horizon = False, horizon
+        self._news, self._judged_for = False, what
         self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
         ready = self._ready(horizon)
         for arrival in ready:
