@@ -60,10 +60,10 @@ def children(pid: int) -> list[int]:
     return []
 
 
-def is_worker(pid: int) -> bool:
+def command_line(pid: int) -> bytes:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as line:
-        return b"catalog.pixels.worker" in line.read()
-    return False
+        return line.read()
+    return b""
 
 
 def watched(command: Sequence[str]) -> Peaks:
@@ -72,10 +72,14 @@ def watched(command: Sequence[str]) -> Peaks:
     peaks: dict[int, int] = {}
     workers: set[int] = set()
     while process.poll() is None:
+        own = command_line(process.pid)
         for pid in (process.pid, *children(process.pid)):
+            line = command_line(pid)
+            if pid != process.pid and line in (own, b""):
+                continue  # forked, and not the new program yet: the memory is the parent's
             # Once it is gone, the file is, too, or says nothing any more: the last look that saw it counts.
             peaks[pid] = max(high_water(pid), peaks.get(pid, 0))
-            if pid != process.pid and pid not in workers and is_worker(pid):
+            if b"catalog.pixels.worker" in line:
                 workers.add(pid)
         time.sleep(LOOK_SECONDS)
     if process.returncode:
