@@ -111,11 +111,12 @@ def ask(name: str, pair: tuple[bytes, bytes], limits: Limits) -> tuple[dict[str,
     try:
         while True:
             crew.start(toolchain=False)
-            outcome = _outcome(crew, wire.encode_json(task))
+            outcome, given = _outcome(crew, wire.encode_json(task))
             if not isinstance(outcome, Death):
                 return outcome
             last = outcome.announcement
             started = last is not None and last.phase in (Phase.READING, Phase.DECODING)
+            started = started or (given and outcome.cause is Cause.DEADLINE)
             crashes += started
             false_starts += not started
             if crashes and (crashes >= CRASHES or outcome.cause is Cause.DEADLINE):
@@ -126,20 +127,22 @@ def ask(name: str, pair: tuple[bytes, bytes], limits: Limits) -> tuple[dict[str,
         crew.close()
 
 
-def _outcome(crew: Crew, task: bytes) -> tuple[dict[str, Any], bytes] | Death:
-    """Until the worker has answered or is dead."""
+def _outcome(crew: Crew, task: bytes) -> tuple[tuple[dict[str, Any], bytes] | Death, bool]:
+    """Until the worker has answered or is dead; and whether it had been given its task by then."""
+    started = False
     while True:
         for worker, news in crew.turn(TICK_SECONDS):
             if isinstance(news, Death):
-                return news
+                return news, started
             try:
                 for kind, payload in news:
                     if kind is Frame.HELLO:
                         _put(crew, worker, task)
+                        started = True
                     elif kind is Frame.RESULT:
-                        return wire.decode_result(payload)
+                        return wire.decode_result(payload), started
             except BadFrame:
-                return crew.bury(worker, Cause.NONSENSE)
+                return crew.bury(worker, Cause.NONSENSE), started
 
 
 def _put(crew: Crew, worker: Worker, task: bytes) -> None:
