@@ -147,9 +147,7 @@ def test_a_hard_link_made_in_the_share_is_ready_soon(
     assert watched.ready == [b"link.tif"]
 
 
-def test_a_resave_is_ready_soon_after_its_close(
-    watched: Watched, original: Path, eventually: Eventually
-):
+def test_a_resave_is_ready_soon_after_its_close(watched: Watched, original: Path, eventually: Eventually):
     shutil.copyfile(original, os.fsdecode(watched.at(b"a.tif")))
     eventually(watched.calm)
     watched.ready.clear()

@@ -179,7 +179,9 @@ class CatalogueRows:
             value = json.dumps({name: value for name, value in fields.items() if value is not None})
             layout_id = self._one(schema.layout, "layout_id", value=value)
         facts = zip(
-            ["width", "height", "frames", "model", "dtype", "channels"], (120, 64, 1, "rgb", "u8", 3), strict=True
+            ["width", "height", "frames", "model", "dtype", "channels"],
+            (120, 64, 1, "rgb", "u8", 3),
+            strict=True,
         )
         image = {**dict(facts), "orientation": picture.orientation} if picture.format is not None else {}
         self.put(
