@@ -14,7 +14,7 @@ import pytest
 
 from catalog.errors import Damaged, Locked, NoCatalogue, NotFound, NotPermitted, SchemaMismatch, UsageError
 from catalog.store import restoring
-from catalog.store.copies import back_up
+from catalog.store.copies import back_up, partial_file
 from catalog.store.engine import writing_engine
 from catalog.store.lock import CataloguingLock
 from catalog.store.restoring import Relation, restore
@@ -160,6 +160,15 @@ def test_a_backup_that_fails_leaves_what_was_there(database: Path, tmp_path: Pat
         back_up(str(database), str(tmp_path / "copy"), force=True)
     assert (tmp_path / "copy").read_text() == "the backup of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "var"]
+
+
+def test_two_backups_to_one_place_do_not_mix(database: Path, tmp_path: Path) -> None:
+    with partial_file(os.fsencode(tmp_path / "copy"), 0o600) as partial:
+        with pytest.raises(Locked, match="just being written"):
+            back_up(str(database), str(tmp_path / "copy"))
+        with open(partial, "wb") as stream:
+            stream.write(b"mine")
+    assert (tmp_path / "copy").read_bytes() == b"mine"
 
 
 def test_there_is_no_backup_of_nothing(tmp_path: Path) -> None:
@@ -332,6 +341,27 @@ def test_who_opened_the_former_file_cannot_write_to_the_new_one(database: Path, 
     assert ask(database, "SELECT name FROM root") == [("share",)]
     assert done.replaced is not None
     assert left_beside(database) == ["catalog.sqlite3", Path(done.replaced).name]
+
+
+def test_nobody_reads_or_writes_while_the_file_is_exchanged(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(str(database), str(tmp_path / "copy"))
+    refused: list[str] = []
+    exchange = restoring._set_aside
+
+    def watched(place: bytes, name: bytes) -> None:
+        for statement in ("SELECT * FROM root", "UPDATE root SET name = 'spoilt'"):
+            with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as other:
+                try:
+                    other.execute(statement).fetchall()
+                except sqlite3.OperationalError as error:
+                    refused.append(str(error))
+        exchange(place, name)
+
+    monkeypatch.setattr(restoring, "_set_aside", watched)
+    restore(str(database), str(tmp_path / "copy"))
+    assert refused == ["database is locked"] * 2
 
 
 def test_a_restore_that_fails_at_the_end_puts_everything_back(

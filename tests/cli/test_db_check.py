@@ -154,6 +154,7 @@ def test_a_head_noted_before_later_events_still_holds(database: str, tmp_path: P
             Part.COUNTERS,
             "root 1, missing",
         ),
+        ("UPDATE file SET presence = 77 WHERE file_id = 2", Part.COUNTERS, "what was never written (77)"),
         ("UPDATE file SET content_id = 77 WHERE file_id = 2", Part.REFERENCES, "file 2 refers to a content"),
     ],
 )
@@ -224,6 +225,7 @@ def test_values_that_nobody_wrote_are_a_broken_seal(database: str) -> None:
             " WHERE type = 'table' AND name IN ('seal', 'event', 'content')"
         )
     for damage, seal_id in (
+        ("UPDATE seal SET last_event_id = 'x' WHERE seal_id = 5", 5),
         ("UPDATE seal SET chain = 5 WHERE seal_id = 4", 4),
         ("UPDATE seal SET first_event_id = 'x' WHERE seal_id = 3", 3),
         ("UPDATE event SET detail = x'ff' WHERE event_id = 2", 2),
@@ -237,6 +239,21 @@ def test_values_that_nobody_wrote_are_a_broken_seal(database: str) -> None:
         report = looked_at(database)
         assert report.broken is not None
         assert report.broken.seal_id == seal_id, damage
+
+
+def test_what_is_written_meanwhile_is_no_damage(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf, closing(open_reader(shelf.database)) as connection:
+        fill(shelf)
+        written: list[str] = []
+
+        def meanwhile(statement: str) -> None:
+            if "FROM root_count" in statement and not written:
+                written.append(statement)
+                shelf.see(b"late.tif", "late")
+
+        connection.set_trace_callback(meanwhile)
+        assert check(connection, shelf.database).findings == []
+        assert written != []
 
 
 def test_a_catalogue_in_use_is_no_damage(database: str) -> None:

@@ -195,6 +195,14 @@ def test_a_missing_file_that_was_never_read_can_be_retired(shelf: Shelf) -> None
     assert [row["state"] for row in shelf.ask("SELECT state FROM v_file")] == ["missing"]
 
 
+def test_a_missing_file_that_was_read_is_retired_with_its_case_only(shelf: Shelf) -> None:
+    shelf.see(b"a.tif", "one")
+    shelf.recorder.missing(shelf.row(b"a.tif"), "gone")
+    assert Accepting(shelf.recorder.batch).accept_loss(shelf.row(b"a.tif").file_id, "ana") is None
+    shelf.recorder.commit()
+    assert shelf.case(b"a.tif")["kind"] == "missing"
+
+
 # ---------------------------------------------------------------------------------------------------- undo
 
 
