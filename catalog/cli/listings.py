@@ -311,6 +311,9 @@ def missing(
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
 
 
+Premis = Annotated[bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)]
+
+
 def events(
     context: typer.Context,
     paths: Narrow = None,
@@ -328,9 +331,7 @@ def events(
     csv: Csv = False,
     only_paths: Paths = False,
     only_paths0: Paths0 = False,
-    premis: Annotated[
-        bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)
-    ] = False,
+    premis: Premis = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
     """What happened, newest first?
