@@ -145,7 +145,7 @@ class Daemon:
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
             self._busy_since = now
-        self.session.resolve_moves(overwriting_seconds=self.session.settings.absence_seconds)
+        self.session.placing.resolve(overwriting_seconds=self.session.settings.absence_seconds)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self._beat()
@@ -206,7 +206,13 @@ class Daemon:
         self.watches[root.root_id] = watch
         with self._heart.patient():
             watch.start()
-        log.info("share %s: %s (%s), %s", root.name, watch.mode.value, watch.mode_reason, opened.state.value)
+        log.info(
+            "share %s: %s (%s), %s",
+            root.name,
+            watch.events.mode.value,
+            watch.events.mode_reason,
+            opened.state.value,
+        )
         return watch
 
     # ---------------------------------------------------------------------------------------- requests
@@ -258,8 +264,8 @@ class Daemon:
 
     def _beat(self) -> None:
         status = {
-            "rebuilds": sum(watch.rebuilds for watch in self.watches.values()),
-            "overflows": sum(watch.overflows for watch in self.watches.values()),
+            "rebuilds": sum(watch.events.rebuilds for watch in self.watches.values()),
+            "overflows": sum(watch.events.overflows for watch in self.watches.values()),
             "in_flight": self.session.in_flight,
             "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
         }

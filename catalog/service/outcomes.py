@@ -91,7 +91,7 @@ class Outcomes:
         session, row = self._session, self._row(inspection.job, plan)
         mover = session.arrivals.moved_here(inspection, row)
         if mover is not None:
-            session.move(mover, inspection, plan)
+            session.placing.move(mover, inspection, plan)
         elif not session.arrivals.put_aside(inspection, row, plan, session.next_order()):
             self.record(inspection, plan)
 

@@ -276,7 +276,7 @@ class Reconcile:
             return
         if session.horizon(asked=False) <= self._seen_order:
             return  # what was under way beside this pass may show where a file has moved
-        session.resolve_moves(asked=False)
+        session.placing.resolve(asked=False)
         if session.busy(self.tally):
             return  # a second reading
         answer = confirm_absences(session, self.root, self._share_there, self.tally, asked=False)

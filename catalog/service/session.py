@@ -8,9 +8,8 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from catalog.backlog import Backlog
 from catalog.config import Settings
@@ -19,8 +18,9 @@ from catalog.inspection import Pool
 from catalog.record import FileRow, Recorder
 from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
-from catalog.service.moves import Arrivals, Judged, Move
+from catalog.service.moves import Arrivals
 from catalog.service.outcomes import Outcomes
+from catalog.service.placing import Placing
 from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
 from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
@@ -29,9 +29,6 @@ from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 
 log = logging.getLogger(__name__)
-
-LADEN_LIMIT: Final = 1000
-"""Inspections with their analyses that may wait to be judged, about 20 MB."""
 
 
 class Session:
@@ -65,11 +62,11 @@ class Session:
         """What waits for its retry; the entry of the heap that counts is the one with this number."""
         self._order = itertools.count(1)
         self._read_at = 0.0
-        self._uncommitted: list[tuple[Job, Plan]] = []
+        self.uncommitted: list[tuple[Job, Plan]] = []
+        """What the open transaction records: to be done again if it fails."""
         self._alone = 0
         """Files that are to be recorded in a transaction of their own, after one of them spoiled another."""
         self._removed: tuple[int, dict[int, bool]] = (0, {})
-        self._laden_limit = LADEN_LIMIT
         self.pool = Pool(
             workers=settings.workers,
             limits=settings.limits,
@@ -92,7 +89,8 @@ class Session:
         self.runs = Runs(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
         self.arrivals = Arrivals(self.recorder, self)
-        self._outcomes = Outcomes(self)
+        self.outcomes = Outcomes(self)
+        self.placing = Placing(self)
         self.selection = Selection(
             extensions=settings.extensions,
             include=settings.include,
@@ -140,7 +138,7 @@ class Session:
         self.backlog.forget(root_id)
         self.commit()
 
-    def _is_removed(self, root_id: int) -> bool:
+    def is_removed(self, root_id: int) -> bool:
         """Whether an admin removed the share meanwhile; asked once a transaction, under its lock."""
         batch = self.recorder.batch
         batch.begin()
@@ -249,11 +247,11 @@ class Session:
         run_id = self.recorder.batch.run_id
         try:
             with self.contained():
-                self._outcomes.expect(taken)
+                self.outcomes.expect(taken)
             for inspection, plan in taken:
                 self._take(inspection, plan)
         finally:
-            self._outcomes.expect(())
+            self.outcomes.expect(())
             self.recorder.batch.run_id = run_id
         if not self._plans and self._retried and timeout > 0 and not results:
             time.sleep(timeout)  # the pool returns at once when it has nothing to do
@@ -263,17 +261,17 @@ class Session:
 
     def _take(self, inspection: Inspection, plan: Plan) -> None:
         job = inspection.job
-        if self._is_removed(job.root_id):
+        if self.is_removed(job.root_id):
             return
-        self._uncommitted.append((job, plan))
+        self.uncommitted.append((job, plan))
         with self.contained():
             self.recorder.batch.run_id = plan.run_id
-            self._outcomes.take(inspection, plan)
+            self.outcomes.take(inspection, plan)
             if self._alone:
                 self._alone -= 1
                 self.commit()
-            elif self.arrivals.laden > self._laden_limit:
-                self._resolve_some()
+            else:
+                self.placing.relieve()
 
     # ----------------------------------------------------------------------------------------- durability
 
@@ -281,7 +279,7 @@ class Session:
         """Make durable what was recorded. What cannot be written, for a fault of ours, costs one file."""
         with self.contained():
             self.recorder.commit()
-            self._uncommitted.clear()
+            self.uncommitted.clear()
 
     @contextmanager
     def contained(self) -> Iterator[None]:
@@ -292,10 +290,10 @@ class Session:
         try:
             yield
         except CatalogError:
-            self._uncommitted.clear()
+            self.uncommitted.clear()
             raise
         except Exception as error:
-            if not self._uncommitted:
+            if not self.uncommitted:
                 raise
             self._isolate(error)
 
@@ -303,8 +301,8 @@ class Session:
         """Something in this transaction cannot be recorded. Everything is inspected again, a file at a time;
         the one that fails alone is recorded with the reason."""
         self.recorder.rollback()
-        self._outcomes.expect(())
-        lost, self._uncommitted = self._uncommitted, []
+        self.outcomes.expect(())
+        lost, self.uncommitted = self.uncommitted, []
         if len(lost) > 1:
             log.warning("a transaction of %d files failed, each is tried alone: %r", len(lost), error)
             for job, plan in lost:
@@ -326,7 +324,7 @@ class Session:
         """After an error of the database: forget what waits to be judged. What was lost is found again by the
         reconcile that must follow; what is in flight comes back by itself."""
         self.recorder.rollback()
-        self._uncommitted.clear()
+        self.uncommitted.clear()
         self.arrivals.forget()
         self.suspects.clear()
         self.untouched.clear()
@@ -340,65 +338,6 @@ class Session:
         self.suspects[row.file_id] = Suspect(row, time.monotonic(), reason, self.next_order())
         self.recorder.batch.begin()
         self.recorder.suspect(row)
-
-    def move(self, row: FileRow, inspection: Inspection, plan: Plan) -> None:
-        """The file is now where this inspection was made; the place is free, and its share was not removed."""
-        self.recorder.batch.begin()
-        key = inspection.job.root_id, inspection.job.path
-        self.recorder.move(row, *key)
-        self._outcomes.forget(key, (row.root_id, row.path))
-        self.suspects.pop(row.file_id, None)
-        plan.tally.moved += 1
-        plan.counted, plan.fresh = True, False
-        self._outcomes.record(inspection, plan)
-
-    def resolve_moves(self, *, overwriting_seconds: float = 0.0, asked: bool = True) -> None:
-        """Give each arrival its history that has waited for everything that was under way (``asked``: also for
-        the walks that are to come). See ``Arrivals.take``."""
-        if self.arrivals:
-            self._resolve(lambda: self.arrivals.take(self.horizon(asked=asked), overwriting_seconds))
-
-    def _resolve_some(self) -> None:
-        """Too many wait: decide what is certain now, whatever is still to be seen."""
-        self._resolve(lambda: self.arrivals.take(math.inf, math.inf, by_content=False))
-        self._laden_limit = LADEN_LIMIT + 2 * self.arrivals.laden
-
-    def _resolve(self, take: Callable[[], Judged]) -> None:
-        batch = self.recorder.batch
-        run_id = batch.run_id
-        with self.contained():
-            judged = take()
-            arrivals = [*(move.arrival for move in judged.moves), *judged.rest]
-            self._uncommitted.extend((arrival.inspection.job, arrival.plan) for arrival in arrivals)
-            moves = [move for move in judged.moves if not self._goes_nowhere(move)]
-            self._make_room(moves)
-            for move in moves:
-                batch.run_id = move.arrival.plan.run_id
-                self.move(move.row, move.arrival.inspection, move.arrival.plan)
-            for arrival in judged.rest:
-                if not self._is_removed(arrival.inspection.job.root_id):
-                    batch.run_id = arrival.plan.run_id
-                    arrival.plan.fresh = False
-                    self._outcomes.record(arrival.inspection, arrival.plan)
-        batch.run_id = run_id
-
-    def _goes_nowhere(self, move: Move) -> bool:
-        return self._is_removed(move.arrival.inspection.job.root_id) or self._is_removed(move.row.root_id)
-
-    def _make_room(self, moves: Sequence[Move]) -> None:
-        """Whoever is recorded where a file moves to has moved away, too, or was overwritten."""
-        moving = {move.row.file_id for move in moves}
-        for move in moves:
-            if move.there is None:
-                continue
-            self.recorder.batch.begin()
-            if move.there.file_id in moving:
-                self.recorder.displace(move.there)
-                continue
-            self.recorder.batch.run_id = move.arrival.plan.run_id
-            reason = f"another file was renamed over it: {printable(move.row.path)}"
-            self.recorder.missing(move.there, reason)
-            self.suspects.pop(move.there.file_id, None)
 
 
 __all__ = ["Session"]
