@@ -8,71 +8,24 @@ proven gone. Everything else stays separate. A share that is away proves nothing
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
 from catalog.record.files import storable
+from catalog.service.places import Place, Standing, holds, place_of
 from catalog.service.plans import Key, Plan
 from catalog.terms import Inspection, Presence
 from catalog.watch.reconcile import recheck_absence
 
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
-
-
-class Standing(Protocol):
-    """What is known of the shares while their files are judged."""
-
-    follow_links: bool
-
-    def inode_trusted(self, root_id: int) -> bool: ...
-
-    def share_there(self, root_id: int) -> bool:
-        """Whether the share is surely there, now."""
-
-    def lost(self, root_id: int) -> frozenset[bytes]:
-        """Relative paths below which nothing can be told: something was mounted there, and is not now."""
-
-
-class Place(Enum):
-    """What is at the path where a file was last seen."""
-
-    SAME = "the same file"
-    OTHER = "another file"
-    GONE = "nothing"
-    UNKNOWN = "cannot be looked at"
-
-
 _LEFT: Final = (Place.GONE, Place.OTHER)
-
-
-def place_of(row: FileRow, *, inode_trusted: bool, follow_links: bool = False) -> Place:
-    """Look at the recorded path of a file, now."""
-    try:
-        look = os.stat(row.absolute, follow_symlinks=follow_links)
-    except OSError as error:
-        # A link that leads nowhere is there: what it leads to may be away.
-        gone = error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(row.absolute)
-        return Place.GONE if gone else Place.UNKNOWN
-    if inode_trusted and signed(look.st_ino) != row.inode:
-        return Place.OTHER
-    return Place.SAME
-
-
-def holds(recorder: Recorder, row: FileRow, sha256: bytes) -> bool:
-    """Whether the last recorded content of a file has this raw digest."""
-    if row.content_id is None:
-        return False
-    stored = recorder.batch.question("SELECT sha256 FROM content WHERE content_id = ?", (row.content_id,))
-    return bool(stored[0][0] == sha256)
 
 
 @dataclass(slots=True, eq=False)

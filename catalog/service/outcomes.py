@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from catalog import drift
 from catalog.record import FileRow, Recorded
 from catalog.record.facts import ContentUnknown
-from catalog.service.moves import holds
+from catalog.service.places import holds
 from catalog.service.plans import Key, Plan
 from catalog.store.codes import FIDELITY
 from catalog.terms import (
