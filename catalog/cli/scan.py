@@ -83,6 +83,10 @@ def scan(
     except Locked:
         if not daemon_runs(database):
             raise
+        given = {"--include": include, "--follow-links": follow_links, "--max-rate": max_rate}
+        unused = [option for option, value in given.items() if value]
+        if unused:
+            run.warn(f"the daemon scans by its own settings: {', '.join(unused)} is not heeded")
         document = _ask_daemon(run, database, folders, name)
         _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
         return
@@ -103,8 +107,8 @@ def _scan_here(
     from catalog.service.signals import Stop
 
     with (
+        Stop() as stop,  # before anything is begun: a signal ends it cleanly from the start
         cataloguing(database, settings, "scan") as session,
-        Stop() as stop,
         Progress("scan", quiet=run.quiet) as bar,
     ):
         chosen = targets(session.roots, folders, name=name, actor=actor())

@@ -27,6 +27,7 @@ from catalog.watch.walk import Listing, joined_path, walk
 
 AHEAD_JOBS: Final = 100_000
 """Paths that the walk may be ahead of the inspection: lets progress know the whole, bounds the memory."""
+PROBLEMS_TOLD: Final = 1000
 SURE_SECONDS: Final = 1.0
 """How long the guard's word is good enough for making suspects; nothing is concluded from them without it."""
 
@@ -67,6 +68,7 @@ class Reconcile:
         self.tally = Tally()
         self.phase = Phase.WALK
         self.problems: list[tuple[bytes, str]] = []
+        self._untold = 0
         self.folders: list[tuple[bytes, int]] = []
         """(path, inode) of what was walked."""
         self.run_id = session.runs.start("reconcile", root.root_id)
@@ -182,13 +184,19 @@ class Reconcile:
             self.folders.append((listing.path, listing.dir_stat.st_ino))
         if listing.error is not None:
             tally.unknown_folders += 1
-            self.problems.append((listing.path, f"cannot be listed: {listing.error.strerror}"))
+            self._problem(listing.path, f"cannot be listed: {listing.error.strerror}")
         for name in listing.mounts:
             path = joined_path(listing.path, name)
-            self.problems.append((path, "another file system is mounted here; add it as a share of its own"))
+            self._problem(path, "another file system is mounted here; add it as a share of its own")
         for name, error in listing.unknown.items():
             path = joined_path(listing.path, name)
-            self.problems.append((path, f"cannot be looked at: {error.strerror}"))
+            self._problem(path, f"cannot be looked at: {error.strerror}")
+
+    def _problem(self, path: bytes, words: str) -> None:
+        """Told one by one up to a limit: a bad disk must not fill the memory with its errors."""
+        self._untold += len(self.problems) >= PROBLEMS_TOLD
+        if not self._untold:
+            self.problems.append((path, words))
 
     def _sort(self, listing: Listing, differences: Differences) -> None:
         tally, folder = self.tally, listing.path
@@ -254,7 +262,7 @@ class Reconcile:
     def _leave(self) -> None:
         if not self.share_left:
             self.share_left = True
-            self.problems.append((b"", "the share went away; what was not seen is not judged"))
+            self._problem(b"", "the share went away; what was not seen is not judged")
             self._walk = iter(())
             self._queue.clear()
 
@@ -296,7 +304,7 @@ class Reconcile:
         number = len(mine) - self.tally.held_missing
         if number > 0 and not self.share_left:
             words = f"{counted(number, 'file')} not found, and nothing proves that they are gone"
-            self.problems.append((split(mine[0].path)[0], words))
+            self._problem(split(mine[0].path)[0], words)
 
     def abandon(self) -> None:
         """Give the pass up; what it would have seen is for the next one."""
@@ -308,7 +316,9 @@ class Reconcile:
         session, tally = self.session, self.tally
         if tally.unread:
             files = counted(tally.unread, "file was", "files were")
-            self.problems.append((b"", f"{files} not read: the share did not answer"))
+            self._problem(b"", f"{files} not read: the share did not answer")
+        if self._untold:
+            self.problems.append((b"", f"{counted(self._untold, 'problem')} more"))
         if self.whole and not tally.unknown_folders and not self.share_left and self._share_there():
             session.recorder.batch.begin()
             session.roots.reconciled(self.root.root_id, self.began_ms)

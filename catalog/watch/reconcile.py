@@ -131,12 +131,13 @@ class Coverage:
     def __init__(self, start: bytes = b"", after: bytes | None = None) -> None:
         self._start = start
         self._after = walk_key(after) if after is not None else None
-        self._seen: dict[bytes, tuple[bool, frozenset[bytes]]] = {}
+        self._seen: dict[bytes, frozenset[bytes] | None] = {}
+        """The folders in a listed folder; None if it could not be listed to its end."""
 
     def add(self, listing: Listing) -> None:
         """Take note of a listing that the walk gave."""
         there = frozenset((*listing.subdirs, *listing.mounts, *listing.unknown))
-        self._seen[listing.path] = (listing.clean, there)
+        self._seen[listing.path] = there if listing.clean else None
 
     def listed(self, folder: bytes) -> bool:
         return folder in self._seen
@@ -152,9 +153,9 @@ class Coverage:
         below = folder
         while below and below != self._start:
             above, _, name = below.rpartition(b"/")
-            seen = self._seen.get(above)
-            if seen is not None:
-                return seen[0] and name not in seen[1]
+            if above in self._seen:
+                seen = self._seen[above]
+                return seen is not None and name not in seen
             below = above
         return False
 

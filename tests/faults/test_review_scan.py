@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from catalog.service.plans import Plan, Tally
 from catalog.service.reconcile import Phase
+from catalog.service.shares import Shares
+from catalog.terms import Failure, FailureKind, Inspection, Job
+from catalog.watch.mounts import MountTrust
 from tests.asking import picture, truth
 from tests.in_process import Cataloguing, cataloguing_in
 
@@ -211,3 +218,51 @@ def test_fault_of_one_file_while_another_waits_for_its_second_reading_costs_one_
     result = home.scan(share)
     assert result.tally.unreadable == 1
     assert len(home.ask.open_drift()) == 4
+
+
+def test_runs_that_find_nothing_to_do_leave_one_row(home: Cataloguing, share: Path) -> None:
+    picture(share / "a.tif", 1)
+    for _ in range(4):
+        home.scan(share)
+    picture(share / "b.tif", 2)
+    for _ in range(3):
+        home.scan(share)
+    counts = [json.loads(row["counts"]) for row in home.ask("SELECT counts FROM run ORDER BY run_id")]
+    assert [(each["new"], each["seen"]) for each in counts] == [(1, 1), (0, 1), (1, 2), (0, 2)]
+
+
+def test_error_of_a_share_that_is_away_is_not_the_files(
+    home: Cataloguing, share: Path, tmp_path: Path
+) -> None:
+    picture(share / "a.tif", 1)
+    root_id = home.add(share)
+    home.scan(share)
+    failed = Inspection(
+        Job(root_id, b"a.tif", 100),
+        *(None, None, None, None),
+        Failure(FailureKind.UNREADABLE, "Input/output error", errno.EIO),
+        1,
+        0.0,
+    )
+    with closing(Shares(home.session)) as shares:
+        shares.open(home.session.roots.by_id(root_id))
+        share.rename(tmp_path / "unplugged")
+        tally = Tally()
+        home.session.outcomes.take(failed, Plan(tally, attempts=1))
+        home.session.commit()
+        assert (tally.unreadable, tally.unread) == (0, 1)
+        assert home.ask("SELECT 1 FROM file WHERE outcome <> 1") == []
+        (tmp_path / "unplugged").rename(share)
+        home.session.outcomes.take(failed, Plan(tally, attempts=1))
+        home.session.commit()
+        assert (tally.unreadable, tally.unread) == (1, 1)
+
+
+def test_stamp_in_the_future_is_not_waited_for(home: Cataloguing, share: Path) -> None:
+    """A camera's clock is ten years ahead, on a mount that keeps no change time of its own."""
+    path = picture(share / "a.tif", 1)
+    ahead = path.stat().st_mtime_ns + 10 * 365 * 86_400 * 10**9
+    os.utime(path, ns=(ahead, ahead))
+    home.session.trust = lambda _: MountTrust(True, False, 1)  # type: ignore[method-assign]
+    turns = iter(range(200))
+    assert not home.scan(share, stop=lambda: next(turns, None) is None).interrupted

@@ -177,9 +177,10 @@ def test_second_daemon_is_told_who_holds_the_catalogue(watching: Watching) -> No
 def test_scan_beside_a_daemon_is_handed_to_it(watching: Watching) -> None:
     picture(watching.share / "a.tif", 1)
     watching.until_true_to_the_disk()
-    ran = watching.cli("scan", watching.share, "--json")
+    ran = watching.cli("scan", watching.share, "--json", "--max-rate", "1GB")
     assert ran.code == 0, ran.stderr
     assert "handed to it" in ran.stderr
+    assert "--max-rate is not heeded" in ran.stderr
     assert ran.json["files"]["seen"] == 1
     assert ran.json["roots"][0]["state"] == "online"
 
