@@ -16,7 +16,7 @@ from catalog.query.levels import GROUP_LEVELS, PAGE, GroupLevel, copies_of
 from catalog.query.narrowed import found_in, groups_of
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, Scope
-from catalog.query.standing import living_files, odd_files
+from catalog.query.standing import living_files, odd_files, suspect_files
 from catalog.store.codes import FIDELITY, OUTCOME
 from catalog.store.schema import analysis, dir_, epoch, file
 from catalog.terms import Fidelity, Level, Outcome, RootState
@@ -74,10 +74,13 @@ def dupes(
     limit: int | None = None,
 ) -> Dupes:
     """Duplicates of the scope. A group needs two files on disk inside it; smaller ones than ``min_size``
-    bytes do not count. Files whose digest is of an unsound class are never called the same."""
+    bytes do not count, nor do files that were not seen lately. Files whose digest is of an unsound class are
+    never called the same."""
     kind = GROUP_LEVELS[level]
     around = _around(connection, scope)
-    if scope.everything and not min_size:
+    # The counters hold suspects, too: files that were not found, whose absence is not proven.
+    unseen = sum(suspect_files(connection, scope).values())
+    if scope.everything and not min_size and not unseen:
         totals = _counted_totals(connection, kind)
         groups = _counted_groups(connection, scope, kind, limit)
     else:

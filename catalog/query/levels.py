@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam
 
 from catalog.query.files import newest_epoch
 from catalog.query.groups import Copy
-from catalog.query.scope import LIVING, Scope
+from catalog.query.scope import LIVING, SEEN, Scope
 from catalog.store.codes import RASTER_PIXELS, RASTER_VIEW
 from catalog.store.schema import analysis, content, dir_, file, layout, raster
 from catalog.terms import Fidelity, Level, printed
@@ -109,6 +109,7 @@ def _copies_statement(condition: ColumnElement[bool]) -> Any:
         .outerjoin(layout, layout.c.layout_id == analysis.c.layout_id)
         .where(condition)
         .where(LIVING)
+        .where(SEEN)
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from catalog.query.groups import Copy, Group, group_of
 from catalog.query.levels import BY_ID, PAGE, GroupLevel, in_pieces
 from catalog.query.opening import let_go
-from catalog.query.scope import LIVING, Scope
+from catalog.query.scope import LIVING, SEEN, Scope
 from catalog.store.schema import dir_, file
 
 
@@ -74,7 +74,9 @@ def _member_statements(scope: Scope, kind: GroupLevel, min_size: int) -> Iterato
         statement = select(*columns).select_from(kind.table).join(file, kind.led)
         if scope.globs:
             statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
-        yield statement.where(*kind.only, *scope.covered(), *big).where(kind.grouped).where(LIVING)
+        yield (
+            statement.where(*kind.only, *scope.covered(), *big).where(kind.grouped).where(LIVING).where(SEEN)
+        )
         return
     for part in scope.parts():
         inside = (
@@ -84,7 +86,7 @@ def _member_statements(scope: Scope, kind: GroupLevel, min_size: int) -> Iterato
             .join(kind.table, kind.key == kind.member)
         )
         conditions = [*part.conditions(), *scope.globbed(), *big, kind.table.c.n_files > 1]
-        yield inside.where(*conditions).where(LIVING)
+        yield inside.where(*conditions).where(LIVING).where(SEEN)
 
 
 def groups_of(

@@ -25,6 +25,8 @@ RETIRED: Final = ROOT_STATE.number[RootState.RETIRED]
 # SQLite takes a partial index only when its condition stands in the statement word for word.
 LIVING: Final = text("file.presence <> 3")
 """May still be there."""
+SEEN: Final = text("file.presence = 1")
+"""Beside LIVING: what nobody has seen lately must not pass for a copy that could be kept."""
 TOMBSTONE: Final = text("file.presence = 3")
 ODD: Final = text("(file.presence <> 1 OR file.outcome IN (0, 2, 3))")
 """Everything that is not simply present and read."""

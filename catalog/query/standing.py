@@ -22,6 +22,7 @@ from catalog.terms import Outcome, RootState
 _PENDING: Final = OUTCOME.number[Outcome.PENDING]
 _UNREADABLE: Final = OUTCOME.number[Outcome.UNREADABLE]
 _MISSING: Final = 3
+_SUSPECT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,13 @@ def standing(connection: Connection, scope: Scope, database: str) -> Standing:
     """What the answer to a question about ``scope`` may lack.
 
     A share that is not online, files that wait for their inspection, files that cannot be read, a scan that
-    never came to its end. A file that does not decode is an answer, not a gap.
+    never came to its end, files that were not found and are not proven gone. A file that does not decode is
+    an answer, not a gap.
     """
     moment = now_ms()
     found: list[Incomplete] = []
     odd = odd_files(connection, scope, (_PENDING, _UNREADABLE))
+    unseen = suspect_files(connection, scope)
     for each in scope.roots:
         if each.state is not RootState.ONLINE:
             found.append(Incomplete(each.name, each.state.value, living_files(connection, scope, each)))
@@ -69,6 +72,9 @@ def standing(connection: Connection, scope: Scope, database: str) -> Standing:
         pending = max(odd.get((each.root_id, _PENDING), 0), _queued(connection, scope, each))
         if pending:
             found.append(Incomplete(each.name, "pending", pending))
+        suspects = unseen.get(each.root_id, 0)
+        if suspects and each.state is RootState.ONLINE:
+            found.append(Incomplete(each.name, "not found any more, absence not proven", suspects))
         unreadable = odd.get((each.root_id, _UNREADABLE), 0)
         if unreadable:
             found.append(Incomplete(each.name, "unreadable", unreadable))
@@ -117,6 +123,27 @@ def odd_files(connection: Connection, scope: Scope, outcomes: Sequence[int]) -> 
             .group_by(file.c.root_id, file.c.outcome)
         )
     return {(root_id, outcome): files for root_id, outcome, files in connection.execute(statement) if files}
+
+
+def suspect_files(connection: Connection, scope: Scope) -> dict[int, int]:
+    """root_id → files of the scope that were not found where they were, and are not proven gone."""
+    if scope.whole_roots:
+        statement: Any = (
+            select(root_count.c.root_id, func.sum(root_count.c.n_files))
+            .where(root_count.c.root_id.in_([each.root_id for each in scope.roots]))
+            .where(root_count.c.presence == _SUSPECT)
+            .group_by(root_count.c.root_id)
+        )
+    else:
+        statement = (
+            select(file.c.root_id, func.count())
+            .join(dir_, dir_.c.dir_id == file.c.dir_id)
+            .where(file.c.root_id.in_([each.root_id for each in scope.roots]))
+            .where(file.c.presence == _SUSPECT, *scope.covered())
+            .where(ODD)
+            .group_by(file.c.root_id)
+        )
+    return {root_id: files for root_id, files in connection.execute(statement) if files}
 
 
 def _queued(connection: Connection, scope: Scope, each: Root) -> int:

@@ -228,6 +228,9 @@ def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
             return AbsenceProof(path, True, "gone" if here == path else "gone with its folder")
         if name not in names:
             return _other_spelling(path, name, names)
+        if stat.S_ISLNK(look.st_mode) and not _leads_nowhere(os.path.join(root, path)):
+            # Recorded while links were followed: nobody deleted it.
+            return AbsenceProof(path, False, "it is behind a symbolic link, which is not followed")
         if here != path and not stat.S_ISDIR(look.st_mode):
             what = "a symbolic link" if stat.S_ISLNK(look.st_mode) else "a file"
             return AbsenceProof(path, True, f"its folder is now {what}")
@@ -242,6 +245,15 @@ def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason
         else "special"
     )
     return AbsenceProof(path, True, f"no file any more: it is {what}")
+
+
+def _leads_nowhere(path: bytes) -> bool:
+    """Whether a path through a link ends at nothing, for sure."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return False
 
 
 def _names(folder: bytes) -> frozenset[bytes] | OSError:

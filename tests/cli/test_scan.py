@@ -439,3 +439,34 @@ def test_second_scan_at_the_same_time_is_told_who_holds_the_catalogue(
         assert str(scanning.pid) in ran.stderr
         scanning.send_signal(signal.SIGINT)
         scanning.communicate(timeout=30)
+
+
+# ------------------------------------------------------------------------------ what was not seen lately
+
+
+def test_what_was_not_seen_lately_is_no_copy_to_keep(catalog_cli: Any, tmp_path: Path) -> None:
+    """Somebody who removes the redundant files of an answer must never remove the last copy."""
+    folder = tmp_path / "share"
+    for shade in range(60):
+        picture(folder / "a" / f"{shade}.tif", shade)
+    shutil.copytree(folder / "a", folder / "b")
+    catalog_cli("scan", folder)
+    assert catalog_cli("query", "dupes", "--json").json["totals"]["redundant_files"] == 60
+    shutil.rmtree(folder / "a")
+    assert catalog_cli("scan", folder).code == 3  # held back: more than a fifth is gone
+    ran = catalog_cli("query", "dupes", "--json")
+    assert (ran.code, ran.json["complete"], ran.json["groups"]) == (3, False, [])
+    assert ran.json["incomplete"][0]["files"] == 60
+    assert catalog_cli("query", "dupes", "--paths", "--allow-incomplete").stdout == b""
+    assert catalog_cli("query", "missing", "--json").json["complete"] is False
+
+
+def test_files_behind_a_link_that_is_no_longer_followed_are_not_deleted(
+    catalog_cli: Any, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "share", tmp_path / "elsewhere"
+    picture(folder / "a.tif", 1)
+    picture(elsewhere / "b.tif", 2)
+    (folder / "link").symlink_to(elsewhere)
+    assert catalog_cli("scan", "--follow-links", folder, "--json").json["files"]["new"] == 2
+    assert catalog_cli("scan", folder, "--json").json["files"]["missing"] == 0

@@ -170,15 +170,17 @@ def test_an_unsound_digest_is_never_the_same_as_anything(
     assert list(ask(connection, level=Level.VIEW).groups) == []
 
 
-def test_a_missing_file_is_no_copy_and_a_suspect_still_is(
-    rows: CatalogueRows, connection: Connection
-) -> None:
+def test_a_file_that_is_missing_or_not_found_is_no_copy(rows: CatalogueRows, connection: Connection) -> None:
     root = rows.root("r", b"/r")
     rows.file(root, b"a", Picture(bytes="1"))
     rows.file(root, b"b", Picture(bytes="1"), presence=Presence.MISSING)
     rows.file(root, b"c", Picture(bytes="2"))
     rows.file(root, b"d", Picture(bytes="2"), presence=Presence.SUSPECT)
-    assert [names(group) for group in ask(connection).groups] == [[(b"c", "keep"), (b"d", "same bytes")]]
+    rows.file(root, b"e", Picture(bytes="3"))
+    rows.file(root, b"f", Picture(bytes="3"))
+    found = ask(connection)
+    assert [names(group) for group in found.groups] == [[(b"e", "keep"), (b"f", "same bytes")]]
+    assert (found.totals.groups, found.totals.files) == (1, 2)
 
 
 def test_a_narrow_question_needs_two_files_inside_its_scope(

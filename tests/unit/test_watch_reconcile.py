@@ -190,10 +190,21 @@ def test_a_file_that_became_something_else_is_absent(tmp_path: Path):
     (tmp_path / "2.tif").mkdir()
     (tmp_path / "3.tif").symlink_to("a/1.tif")
     (tmp_path / "link").symlink_to("a")
-    found = recheck_absence(root, [b"2.tif", b"3.tif", b"b/x.tif", b"link/1.tif", b"a/1.tif"])
+    (tmp_path / "4.tif").symlink_to("nowhere")
+    found = recheck_absence(root, [b"2.tif", b"4.tif", b"b/x.tif", b"link/2.tif", b"a/1.tif"])
     assert [proof.absent for proof in found] == [True, True, True, True, False]
     assert "folder" in found[0].reason
     assert "link" in found[3].reason
+
+
+def test_a_file_that_a_link_still_leads_to_is_not_absent(tmp_path: Path):
+    """Recorded while links were followed, walked without: nobody deleted anything."""
+    root = plant(tmp_path, "a/1.tif")
+    (tmp_path / "3.tif").symlink_to("a/1.tif")
+    (tmp_path / "link").symlink_to("a")
+    found = recheck_absence(root, [b"3.tif", b"link/1.tif"])
+    assert [proof.absent for proof in found] == [False, False]
+    assert "not followed" in found[0].reason
 
 
 def test_no_absence_is_proven_when_the_root_is_not_there(tmp_path: Path):
