@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Boots a real systemd as PID 1 of namespaces of its own, on a throw-away overlay of this machine's root.
 #
-#   systemd_lab.sh up FOLDER          boot; FOLDER (made, and removed by "down") keeps the state
+#   systemd_lab.sh up FOLDER [SOURCE:PLACE]...   boot; FOLDER (made, and removed by "down") keeps the state;
+#                                     each SOURCE of this machine is seen at PLACE inside
 #   systemd_lab.sh run FOLDER CMD...  run a command inside, as root
 #   systemd_lab.sh down FOLDER        power off and clean up; may be called at any time
 #
@@ -62,6 +63,7 @@ booted() {
 up() {
     down
     mkdir -p "$lab/mount"
+    printf '%s\n' "$@" >"$lab/binds"
     (
         enter_groups
         exec setsid unshare --mount --pid --cgroup --uts --ipc --net --fork --kill-child=KILL \
@@ -97,6 +99,12 @@ pid1() {
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
     mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
     mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/tmp"
+    local source place
+    while IFS=: read -r source place; do
+        [ -n "$source" ] || continue
+        mkdir -p "$root$place"
+        mount --bind "$source" "$root$place"
+    done <"$lab/binds"
     # Only what a test needs: the host's own services stay out.
     local units=$root/etc/systemd/system unit
     rm -rf "${units:?}"/*
@@ -123,7 +131,8 @@ pid1() {
 }
 
 case $verb in
-up | down | pid1) $verb ;;
+up) up "$@" ;;
+down | pid1) $verb ;;
 run) alive && inside "$@" ;;
 *) echo "usage: $0 up|run|down FOLDER [COMMAND...]" >&2; exit 2 ;;
 esac

@@ -124,7 +124,15 @@ def test_mounted(scenario: str, tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user and mount namespaces on this machine")
     ran = subprocess.run(
-        ["unshare", "-Urm", sys.executable, "-m", "tests.kernel.test_review_mounted", scenario, str(tmp_path)],
+        [
+            "unshare",
+            "-Urm",
+            sys.executable,
+            "-m",
+            "tests.kernel.test_review_mounted",
+            scenario,
+            str(tmp_path),
+        ],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

@@ -17,6 +17,8 @@ from tests.conftest import CHECKOUT
 
 LAB = Path(__file__).with_name("systemd_lab.sh")
 DATABASE = "/var/lib/catalog/catalog.sqlite3"
+SOURCE = "/opt/source"
+LIBRARIES = "/opt/libraries"
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
@@ -57,8 +59,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             f"no systemd to boot on this machine ({', '.join(missing) or '/lib/systemd/systemd'} missing)"
         )
     folder = tmp_path / f"lab{os.getpid()}"
+    # The checkout may lie in /tmp or in a home, which neither the lab nor the service sees.
+    binds = [f"{CHECKOUT}:{SOURCE}", f"{sysconfig.get_path('purelib')}:{LIBRARIES}"]
     booted = subprocess.run(
-        ["bash", LAB, "up", folder], capture_output=True, text=True, timeout=60, check=False
+        ["bash", LAB, "up", folder, *binds], capture_output=True, text=True, timeout=60, check=False
     )
     try:
         if booted.returncode:
@@ -72,8 +76,7 @@ def install(lab: Lab, python: str) -> None:
     """The program at /opt/catalog, as an admin would install it, but with the libraries of this environment."""
     lab.run(python, "-m", "venv", "--without-pip", "/opt/catalog")
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    paths = "\n".join([str(CHECKOUT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
-    lab.put(f"/opt/catalog/lib/{version}/site-packages/here.pth", paths.encode() + b"\n")
+    lab.put(f"/opt/catalog/lib/{version}/site-packages/here.pth", f"{SOURCE}\n{LIBRARIES}\n".encode())
     lab.put("/opt/catalog/bin/catalog", b"#!/opt/catalog/bin/python\nfrom catalog.cli import main\nmain()\n")
     lab.run("chmod", "755", "/opt/catalog/bin/catalog")
     lab.run("useradd", "--system", "--home-dir", "/var/lib/catalog", "catalog")
@@ -120,5 +123,5 @@ def test_unit_watches_a_share_under_a_real_systemd(lab: Lab, eventually: Any, tm
 
 
 def test_unit_is_hardened(lab: Lab) -> None:
-    unit = CHECKOUT / "systemd" / "catalog.service"
+    unit = f"{SOURCE}/systemd/catalog.service"
     lab.run("systemd-analyze", "security", "--offline=true", "--threshold=2", unit)
