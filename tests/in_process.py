@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from catalog.service.opening import Desk, cataloguing, make_ready
 from catalog.service.scan import ScanResult, resolved, scan, targets
 from catalog.service.session import Session
 from catalog.service.signals import Stop
+from catalog.store import chain, recount
 from tests.asking import Asking
 
 QUICK = Settings(
@@ -101,3 +103,20 @@ def cataloguing_in(folder: Path, settings: Settings = QUICK, **changes: Any) -> 
     make_ready(database)
     with cataloguing(database, dataclasses.replace(settings, **changes), "test") as session:
         yield Cataloguing(folder, session)
+    check(database)
+
+
+def check(database: str) -> None:
+    """What must hold of every catalogue at rest, whatever happened to it."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert recount.differences(connection) == []
+        assert chain.verify(connection) is None
+        displaced = "SELECT name FROM file WHERE instr(name, x'00') > 0"
+        assert connection.execute(displaced).fetchall() == []
+        halves = "SELECT 1 FROM revision LEFT JOIN file USING (file_id) WHERE file.file_id IS NULL"
+        assert connection.execute(halves).fetchall() == []
+    finally:
+        connection.close()

@@ -123,6 +123,12 @@ class Rows:
             (signed(inode), size, mtime_ns),
         )
 
+    def names_of(self, root_id: int, inode: int) -> list[FileRow]:
+        """Living files of a root that were last seen with this inode: the names of one file, if it has several."""
+        return self._files(
+            "WHERE f.inode = ? AND f.root_id = ? AND f.presence <> 3 LIMIT 1000", (signed(inode), root_id)
+        )
+
     def by_content(self, sha256: bytes, limit: int = 16) -> list[FileRow]:
         """Living files whose last content has this raw digest."""
         return self._files(

@@ -57,7 +57,7 @@ def examine(session: Session, root: Root, due: Due, tally: Tally, borders: froze
         session.backlog.acknowledge(due)
     else:
         job = Job(due.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, Plan(tally, due=due))
+        session.submit(job, Plan(tally, due=due, heard=True))
     return Found.FILE
 
 

@@ -21,7 +21,7 @@ from catalog.record.files import storable
 from catalog.service.places import Place, Standing, holds, place_of
 from catalog.service.plans import Key, Plan
 from catalog.terms import Inspection, Presence
-from catalog.watch.reconcile import recheck_absence
+from catalog.watch.reconcile import KnownFile, recheck_absence, same_look
 
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
@@ -69,6 +69,8 @@ class Judged:
 
     moves: list[Move] = field(default_factory=list)
     rest: list[Arrival] = field(default_factory=list)
+    stale: list[Arrival] = field(default_factory=list)
+    """Another file, or another state of it, is at their path by now: to be inspected again."""
 
 
 class Arrivals:
@@ -196,12 +198,14 @@ class Arrivals:
             return Judged()
         self._news, self._judged_for = False, what
         self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
-        ready = self._ready(horizon)
+        found = self._ready(horizon)
+        ready = [arrival for arrival in found if self._is_true(arrival)]
         for arrival in ready:
             self._look_up(arrival)
         judged = self._pair(ready, by_content=by_content)
+        judged.stale = [arrival for arrival in found if arrival not in set(ready)]
         self._hold(judged, now - overwriting_seconds)
-        for arrival in (*(move.arrival for move in judged.moves), *judged.rest):
+        for arrival in (*(move.arrival for move in judged.moves), *judged.rest, *judged.stale):
             self._drop(arrival.key)
         return judged
 
@@ -215,6 +219,19 @@ class Arrivals:
             if all(each.order < horizon for each in group)
             for arrival in group
         ]
+
+    def _is_true(self, arrival: Arrival) -> bool:
+        """Whether the path still holds what was inspected: names may change hands again while one waits."""
+        job, stat = arrival.inspection.job, arrival.inspection.stat
+        assert stat is not None
+        path = os.path.join(self._standing.root_path(job.root_id), job.path)
+        try:
+            look = os.stat(path, follow_symlinks=self._standing.follow_links)
+        except OSError:
+            return False
+        inspected = KnownFile(0, stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
+        seen = (look.st_size, look.st_mtime_ns, look.st_ctime_ns, look.st_ino)
+        return same_look(inspected, seen, self._standing.trust(job.root_id))
 
     def _look_up(self, arrival: Arrival) -> None:
         """The rows as they are now: since it was put aside they may have moved, changed or gone."""
@@ -311,7 +328,7 @@ class Arrivals:
             for there in (move.arrival.row,)
         ]
         moving = {move.row.file_id for move in judged.moves}
-        settled = {move.arrival for move in judged.moves}.union(judged.rest)
+        settled = {move.arrival for move in judged.moves}.union(judged.rest, judged.stale)
         held = {i for a in self._waiting.values() if a not in settled for i in a.candidates} - moving
         held |= {
             move.row.file_id

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from catalog import drift
 from catalog.record import FileRow, Recorded
 from catalog.record.facts import ContentUnknown
+from catalog.record.files import storable
 from catalog.service.places import holds
 from catalog.service.plans import Key, Plan
 from catalog.store.codes import FIDELITY
@@ -125,7 +126,22 @@ class Outcomes:
             session.suspects.pop(row.file_id, None)
         if plan.due is not None:
             session.backlog.acknowledge(plan.due)
+        if plan.heard:
+            self._ask_other_names(inspection)
         self._look_again_if_racy(inspection, plan)
+
+    def _ask_other_names(self, inspection: Inspection) -> None:
+        """The kernel tells of a write under one name; whoever has the file under another name has it changed, too."""
+        job, stat = inspection.job, inspection.stat
+        if stat is None or stat.nlink < 2 or not self._session.inode_trusted(job.root_id):
+            return
+        now = storable(stat)
+        others = [
+            Change(job.root_id, row.path, Reason.EVENT)
+            for row in self._recorder.rows.names_of(job.root_id, stat.inode)
+            if row.path != job.path and (row.size, row.mtime_ns) != (now.size, now.mtime_ns)
+        ]
+        self._session.backlog.enqueue(others)
 
     # ------------------------------------------------------------------------------------- second looks
 
@@ -137,7 +153,7 @@ class Outcomes:
         job = inspection.job
         if plan.first_reading is not None:
             # Two readings, two contents: the file moves, or the way to it is bad. Neither is a verdict.
-            self._moving(job, plan, "two readings in a row gave different bytes")
+            self.moving(job, plan, "two readings in a row gave different bytes")
             return True
         again = dataclasses.replace(plan, first_reading=inspection.sha256)
         self._session.submit_later(dataclasses.replace(job, uncached=True), again, 0.0)
@@ -178,7 +194,7 @@ class Outcomes:
         trust = self._session.trust(inspection.job.root_id)
         seconds = racy_seconds(look, inspection.started_ms * 1_000_000, time.time_ns(), trust)
         if seconds is not None:
-            later = Plan(plan.tally, counted=True, aged=True, run_id=plan.run_id)
+            later = Plan(plan.tally, counted=True, aged=True, heard=plan.heard, run_id=plan.run_id)
             self._session.submit_later(dataclasses.replace(inspection.job, uncached=False), later, seconds)
 
     # ----------------------------------------------------------------------------------------- failures
@@ -193,7 +209,7 @@ class Outcomes:
             self._acknowledge(plan)
             return
         if failure.kind is FailureKind.MOVING:
-            self._moving(job, plan, failure.reason)
+            self.moving(job, plan, failure.reason)
             return
         if plan.attempts < 1:
             # Many read errors pass (a busy server, a lost packet): believed when they come twice.
@@ -221,7 +237,7 @@ class Outcomes:
             self._recorder.batch.begin()
             self._session.backlog.acknowledge(plan.due)
 
-    def _moving(self, job: Job, plan: Plan, reason: str) -> None:
+    def moving(self, job: Job, plan: Plan, reason: str) -> None:
         """The file changed while it was read. Never recorded half: tried again, then left to the backlog."""
         attempts = plan.attempts + 1
         session = self._session

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
+from catalog.watch.mounts import MountTrust
 
 
 class Standing(Protocol):
@@ -17,6 +18,10 @@ class Standing(Protocol):
     follow_links: bool
 
     def inode_trusted(self, root_id: int) -> bool: ...
+
+    def root_path(self, root_id: int) -> bytes: ...
+
+    def trust(self, root_id: int) -> MountTrust: ...
 
     def share_there(self, root_id: int) -> bool:
         """Whether the share is surely there, now."""

@@ -59,6 +59,8 @@ class Placing:
             judged = take()
             arrivals = [*(move.arrival for move in judged.moves), *judged.rest]
             session.uncommitted.extend((arrival.inspection.job, arrival.plan) for arrival in arrivals)
+            for arrival in judged.stale:
+                session.outcomes.moving(arrival.inspection.job, arrival.plan, "changed after it was read")
             moves = [move for move in judged.moves if not self._goes_nowhere(move)]
             self._make_room(moves)
             for move in moves:

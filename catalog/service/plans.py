@@ -61,6 +61,8 @@ class Plan:
     """Its time stamps were waited for: no rewrite can hide behind them any more."""
     first_reading: bytes | None = None
     """sha256 of a reading that would raise an alarm: believed when the disk says so a second time."""
+    heard: bool = False
+    """An event spoke of this name, and of no other name that its file may have."""
     run_id: int | None = None
     """The run that asked for it, for revisions and events."""
     order: int = 0

@@ -48,9 +48,9 @@ class Reconcile:
     calls ``finish``. A pass that is not brought to its end must be given up by ``abandon``.
 
     ``share_there`` is the share guard's word, asked before anything is concluded from what is not seen.
-    ``starts``: relative paths of folders, none below another. ``order``: when it was asked for, if that was
-    earlier (``Session.next_order``). After the end, ``complete`` says whether every folder was listed and every
-    file inspected, ``problems`` what was not.
+    ``starts``: relative paths of folders, none below another; ``heard`` of in events. ``order``: when it was asked
+    for, if that was earlier (``Session.next_order``). After the end, ``complete`` says whether every folder was
+    listed and every file inspected, ``problems`` what was not.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Reconcile:
         *,
         starts: Sequence[bytes] = (b"",),
         order: int | None = None,
+        heard: bool = False,
     ) -> None:
         self.session = session
         self.root = root
@@ -73,7 +74,7 @@ class Reconcile:
         """(path, inode) of what was walked."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self.order = session.next_order() if order is None else order
-        session.passes.add(self.order)
+        self._heard = heard
         self._seen_order = 0
         self._share_there = share_there
         self._sure_until = 0.0
@@ -97,6 +98,7 @@ class Reconcile:
             self._suspects_before[folder][name] = row
         self._walk = self._listings()
         self._next_beat = 0.0
+        session.passes.add(self.order)
 
     def _listings(self) -> Iterator[Listing]:
         for start in self.starts:
@@ -134,7 +136,7 @@ class Reconcile:
             self._walk_on(time.monotonic() + seconds)
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
-            plan = Plan(self.tally, fresh=self._fresh, run_id=self.run_id)
+            plan = Plan(self.tally, fresh=self._fresh, heard=self._heard, run_id=self.run_id)
             if not session.submit(job, plan) and not session.put_aside(job.root_id, job.path):
                 self._elsewhere.append(job)
         if not self._queue:

@@ -72,7 +72,7 @@ class Session:
             limits=settings.limits,
             loaders=settings.record_loader_checksums,
             follow_links=settings.follow_links,
-            root_paths=lambda root_id: self.roots_by_id[root_id].path,
+            root_paths=self.root_path,
             known=lambda digests: self.recorder.known(digests, loaders=settings.record_loader_checksums),
         )
         try:
@@ -116,6 +116,9 @@ class Session:
     def inode_trusted(self, root_id: int) -> bool:
         root = self.roots_by_id.get(root_id) or self.roots.by_id(root_id)
         return root.inode_trusted
+
+    def root_path(self, root_id: int) -> bytes:
+        return self.roots_by_id[root_id].path
 
     def share_there(self, root_id: int) -> bool:
         """Whether a share is surely there, now. What is open is committed first: nobody waits for a share with

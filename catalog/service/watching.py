@@ -260,12 +260,7 @@ class ShareWatch:
             if request is None:
                 return False
             self._pass_began = now
-            there = lambda: self._shares.there(self.root)  # noqa: E731 - short, and used once
-            self._current = (
-                Reconcile(self.session, self.root, there, starts=request.starts, order=request.order),
-                request,
-            )
-            self.session.asked.discard(request.order)
+            self._current = self._begin(request), request
         reconcile, request = self._current
         reconcile.step(STEP_SECONDS)
         request.progress(reconcile.tally, reconcile.phase)
@@ -279,6 +274,20 @@ class ShareWatch:
         self._current = None
         self._finished(reconcile, request)
         return bool(self._passes or self._subtrees)
+
+    def _begin(self, request: PassRequest) -> Reconcile:
+        there = lambda: self._shares.there(self.root)  # noqa: E731 - short, and used once
+        try:
+            reconcile = Reconcile(self.session, self.root, there, starts=request.starts, order=request.order)
+        except BaseException:  # no room for its row: nobody waits for what does not come
+            self._hurry()
+            if request.finished is not None:
+                self._passes.appendleft(request)
+            else:
+                self.session.asked.discard(request.order)
+            raise
+        self.session.asked.discard(request.order)
+        return reconcile
 
     def _next_pass(self, now: float) -> PassRequest | None:
         session = self.session
