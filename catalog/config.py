@@ -201,7 +201,7 @@ class Settings:
         3600.0, PERIOD, "Time between two complete comparisons of a watched share with its record"
     )
     mass_missing_share: float = _setting(
-        0.2, SHARE, "More of a share missing in one pass than this is held until confirmed"
+        0.2, SHARE, "More of a share missing within an hour than this is held until confirmed"
     )
     mass_missing_files: int = _setting(50, NUMBER, "… but not when it is no more files than this")
     guard_interval_seconds: float = _setting(5.0, PERIOD, "Time between two checks that a share is there")
