@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Final
 
@@ -63,7 +63,7 @@ def confirm_absences(
             due,
             recheck_absence(
                 root.path,
-                [session.suspects[file_id].row.path for file_id in due],
+                _paths(session, due),
                 lost=lost,
                 follow_links=session.follow_links,
             ),
@@ -84,6 +84,13 @@ def confirm_absences(
         _believe(session, root, gone, proofs, _suspected(session, root) - there - concerned, tally)
     session.commit()
     return Answer.JUDGED
+
+
+def _paths(session: Session, due: Iterable[int]) -> Iterator[bytes]:
+    """Where they were last seen; with a sign of life for each, because looking may take its time."""
+    for file_id in due:
+        session.pulse()
+        yield session.suspects[file_id].row.path
 
 
 def _due(session: Session, root: Root, after_seconds: float, *, asked: bool) -> list[int]:

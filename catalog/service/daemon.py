@@ -90,6 +90,7 @@ class Daemon:
         self._stop = stop
         self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
         self._cookies = tempfile.TemporaryDirectory(prefix="catalog-cookie-")
+        session.pulse = self._heart.beat
         self._next_desk = 0.0
         self._next_beat = 0.0
         self._taken: set[int] = set()

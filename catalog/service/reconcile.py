@@ -103,7 +103,11 @@ class Reconcile:
     def _listings(self) -> Iterator[Listing]:
         for start in self.starts:
             yield from walk(
-                self.root.path, self.session.selection, start, lost=self.session.lost(self.root.root_id)
+                self.root.path,
+                self.session.selection,
+                start,
+                lost=self.session.lost(self.root.root_id),
+                pulse=self.session.pulse,
             )
 
     @property

@@ -49,6 +49,8 @@ class Session:
         """By root: relative paths where another file system was mounted, and is not now."""
         self.ask_share: Callable[[int], bool] = lambda _: False
         """Whether a share is surely there, now; set by ``Shares``. Nobody to ask: nothing is sure."""
+        self.pulse: Callable[[], None] = lambda: None
+        """Called now and then while something takes its time: a sign of life."""
         self.untouched: set[int] = set()
         """Roots that held no file when their walk began, and into which nothing but it has recorded since."""
         self.passes: set[int] = set()

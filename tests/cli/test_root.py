@@ -352,8 +352,8 @@ def test_ctrl_c_ends_a_real_process_with_130(catalog_cli: Any, eventually: Calla
     with catalog_cli.start("--config", fifo, "config", "show") as started:
         writer = eventually(lambda: open_for_writing(fifo))
         started.send_signal(signal.SIGINT)
+        os.close(writer)  # Python may be just before its read, and would not see the signal before that returns
         _, stderr = started.communicate(timeout=20)
-        os.close(writer)
     assert (started.returncode, stderr) == (130, b"catalog: interrupted\n")
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog.watch.selection import Selection
-from catalog.watch.walk import Listing, list_folder, walk, walk_key
+from catalog.watch.walk import PULSE_ENTRIES, Listing, list_folder, walk, walk_key
 
 
 def plant(root: Path, *paths: str | bytes) -> bytes:
@@ -160,3 +160,11 @@ def test_a_walk_may_be_cut_anywhere_and_go_on(tmp_path_factory: pytest.TempPathF
     for start in folders:
         part = [p for p in whole if p == start.encode() or p.startswith(start.encode() + b"/")]
         assert [at.path for at in listed(root, start=start.encode())] == part
+
+
+def test_a_large_folder_is_listed_with_signs_of_life(tmp_path: Path):
+    root = plant(tmp_path, *(f"{number}.tif" for number in range(2 * PULSE_ENTRIES + 1)))
+    signs: list[None] = []
+    listing = list_folder(root, b"", Selection(), lambda: signs.append(None))
+    assert len(listing.entries) == 2 * PULSE_ENTRIES + 1
+    assert len(signs) == 3
