@@ -92,8 +92,12 @@ class Cases:
         """
         row = self._batch.rows("SELECT sha256, size FROM content WHERE content_id = ?", (content_id,))[0]
         connection = self._batch.connection
-        loaded = load_analysis(connection, content_id, self._facts.decoders.epoch_id)
-        loaded = loaded or load_analysis(connection, content_id)
+        of_today = self._batch.rows(
+            "SELECT max(a.epoch_id) FROM analysis AS a JOIN epoch AS e USING (epoch_id)"
+            " WHERE a.content_id = ? AND e.digest = ?",
+            (content_id, self._facts.decoders.epoch),
+        )[0][0]
+        loaded = load_analysis(connection, content_id, of_today)
         if loaded is None:
             return Evidence("ok", row[1], row[0])
         analysis, epoch = loaded

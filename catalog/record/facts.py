@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from catalog.record.batch import Batch, bounded, now_ms
+from catalog.record.epochs import Epochs
 from catalog.record.tagsets import TagSets
 from catalog.store.codes import FIDELITY, PAGE_ROLE, RASTER_PIXELS, RASTER_VIEW, SOUND
 from catalog.terms import Analysis, Fidelity, ImageFacts, Inspection, Layout, Outcome, Toolchain
@@ -81,8 +82,7 @@ class Facts:
         if self._decoders is None:
             toolchain = self._toolchain() if callable(self._toolchain) else self._toolchain
             alone = not self._batch.open
-            self._batch.begin()
-            epoch_id = self._epoch_id(toolchain)
+            epoch_id = Epochs(self._batch).enter(toolchain)
             self._decoders = Decoders(epoch_id, self._toolchain_id(toolchain, epoch_id), toolchain.epoch)
             if alone:
                 self._batch.commit()
@@ -91,15 +91,6 @@ class Facts:
     def _one(self, sql: str, parameters: tuple[Any, ...]) -> Any:
         row = self._batch.lookup(sql, parameters)
         return row[0] if row else None
-
-    def _epoch_id(self, toolchain: Toolchain) -> int:
-        key = (toolchain.spec, toolchain.epoch)
-        select = "SELECT epoch_id FROM epoch WHERE spec = ? AND digest = ?"
-        found = self._one(select, key)
-        if found is None:
-            self._batch.execute("INSERT INTO epoch (spec, digest) VALUES (?, ?)", key)
-            found = self._one(select, key)
-        return int(found)
 
     def _toolchain_id(self, toolchain: Toolchain, epoch_id: int) -> int:
         key = (epoch_id, json.dumps(dict(toolchain.components), sort_keys=True))

@@ -15,7 +15,7 @@ from catalog.record.cases import Cases
 from catalog.record.facts import Facts, Known
 from catalog.record.files import Files, storable
 from catalog.record.rows import FileRow, Rows
-from catalog.store.codes import OUTCOME
+from catalog.store.codes import FIDELITY, OUTCOME
 from catalog.terms import (
     EventKind,
     Inspection,
@@ -243,6 +243,7 @@ class Recorder:
                 (*told[:2], known.reason, told[2], known.content_id),
             )
         moment = now_ms()
+        rebased = self._rebased(known) if differing else {}
         for file_id, root_id, rev_id in differing:
             self.batch.event(
                 EventKind.DECODER,
@@ -251,9 +252,29 @@ class Recorder:
                 file_id=file_id,
                 to_rev=rev_id,
                 sha256=sha256,
-                detail={"outcome": known.outcome.value},
+                detail={"outcome": known.outcome.value, **rebased},
             )
         self.cases.analysed_anew(known.content_id)
+
+    def _rebased(self, known: Known) -> dict[str, Any]:
+        """What became of the pixels of a content with the decoders of another epoch: ``same``, ``different``, or
+        ``unknown`` where one of the digests proves nothing. Empty when no other epoch saw it."""
+        now = self.facts.decoders
+        sql = (
+            "SELECT a.fidelity, x.digest FROM analysis AS a LEFT JOIN raster AS x ON x.raster_id = a.pixel_id"
+            " WHERE a.content_id = ? AND a.epoch_id {} ? ORDER BY a.epoch_id DESC LIMIT 1"
+        )
+        before, after = (
+            self.batch.rows(sql.format(sign), (known.content_id, now.epoch_id)) for sign in ("<", "=")
+        )
+        if not before or not after:
+            return {}
+        sound = all(FIDELITY.word[side[0][0]].sound for side in (before, after))
+        same = before[0][1] == after[0][1]
+        return {
+            "epoch": now.epoch.hex(),
+            "pixels": "unknown" if not sound else "same" if same else "different",
+        }
 
     def failed(self, root_id: int, path: bytes, row: FileRow | None, outcome: Outcome, reason: str) -> None:
         """The file is there, but cannot be read (``unreadable``) or does not come to rest (``pending``).

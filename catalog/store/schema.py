@@ -116,9 +116,8 @@ Index(
     sqlite_where=raster.c.n_files > 1,
 )
 
-epoch = table(
-    "epoch", id_column("epoch_id"), integer("spec"), blob("digest"), UniqueConstraint("spec", "digest")
-)
+# A row for each time that an epoch began: after a step back to older decoders, theirs is the newest again.
+epoch = table("epoch", id_column("epoch_id"), integer("spec"), blob("digest"))
 
 toolchain = table(
     "toolchain",

@@ -45,8 +45,7 @@ STATEMENTS = (
         epoch_id INTEGER NOT NULL,
         spec INTEGER NOT NULL,
         digest BLOB NOT NULL,
-        CONSTRAINT pk_epoch PRIMARY KEY (epoch_id),
-        CONSTRAINT uq_epoch_spec_digest UNIQUE (spec, digest)
+        CONSTRAINT pk_epoch PRIMARY KEY (epoch_id)
     )
      STRICT
     """,
