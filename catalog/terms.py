@@ -170,6 +170,10 @@ class EventKind(StrEnum):
     SCAN = "scan"
     HELD = "held"
     ALARM = "alarm"
+    CONFIRMED = "confirmed"
+    """Absences that were held back were confirmed by an admin."""
+    ROOT_RELOCATED = "root-relocated"
+    ROOT_MARKED = "root-marked"
 
 
 # --------------------------------------------------------------------------------------- what is in a file

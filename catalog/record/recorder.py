@@ -356,8 +356,8 @@ class Recorder:
             (now_ms(), row.file_id),
         )
 
-    def missing(self, row: FileRow, reason: str) -> bool:
-        """The absence is proven: a tombstone, an event, and a case.
+    def missing(self, row: FileRow, reason: str, actor: str | None = None) -> bool:
+        """The absence is proven: a tombstone, an event, and a case. ``actor``: who confirmed it, if it was held.
 
         False, and nothing is recorded, when the file has moved since or is missing already: then the proof
         speaks of a path that is not its own any more.
@@ -379,6 +379,7 @@ class Recorder:
             root_id=row.root_id,
             file_id=row.file_id,
             from_rev=current.rev_id,
+            actor=actor,
             detail={"reason": reason, **path_fields(row.path)},
         )
         self.cases.gone(current, Kind.MISSING, reason)

@@ -32,11 +32,14 @@ class Root:
     last_reconcile_ms: int | None
     identity: str | None
     """What the share guard knows the share by, JSON."""
+    refounded_ms: int | None
+    """When its folder turned out to be another one than before, until all that was known is seen again, or an admin
+    confirms what is not: so long every absence is held."""
 
 
 _COLUMNS: Final = (
     "root_id, name, path, state, state_reason, marker, fs_type, fs_source, root_inode, inode_trusted,"
-    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms, identity"
+    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms, identity, refounded_ms"
 )
 
 
@@ -51,6 +54,18 @@ class MountRecord:
     ctime_trusted: bool
     mtime_granularity_ns: int
     identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """What goes with a share that is removed."""
+
+    files: int
+    """Those that may still be there."""
+    cases: int
+    """Open cases of drift, which are closed."""
+    waiting: int
+    """Paths whose inspection is due, which are forgotten."""
 
 
 class Roots:
@@ -81,6 +96,7 @@ class Roots:
             mtime_granularity_ns=row[11],
             last_reconcile_ms=row[12],
             identity=row[13],
+            refounded_ms=row[14],
         )
 
     def by_id(self, root_id: int) -> Root:
@@ -131,14 +147,16 @@ class Roots:
         self._batch.commit()
         return self.by_id(root_id)
 
-    def _refuse_overlap(self, path: bytes, name: str | None) -> None:
+    def _refuse_overlap(self, path: bytes, name: str | None, but: int | None = None) -> None:
         around = self.holding(path)
-        if around is not None:
+        if around is not None and around.root_id != but:
             raise UsageError(
                 f"{printable(path)} is in the share {around.name} ({printable(around.path)})",
                 hint=f"scan it as a part of that share: catalog scan {printable(path)}",
             )
         for root in self.all():
+            if root.root_id == but:
+                continue
             if root.path.startswith(path.rstrip(b"/") + b"/"):
                 raise UsageError(
                     f"{printable(path)} contains the share {root.name} ({printable(root.path)})",
@@ -155,6 +173,26 @@ class Roots:
         while name in taken:
             name, number = f"{base}-{number}", number + 1
         return name
+
+    def removed_at(self, path: bytes) -> tuple[str, int] | None:
+        """(name, moment in milliseconds) of the last share with this path that was removed."""
+        rows = self._batch.question(
+            "SELECT name, state_since_ms FROM root WHERE path = ? AND state = 3 ORDER BY root_id DESC LIMIT 1",
+            (path,),
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def stakes(self, root: Root) -> Stakes:
+        """What ``remove`` would close."""
+        counts = [
+            self._batch.question(sql, (root.root_id,))[0][0]
+            for sql in (
+                "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE root_id = ? AND presence <> 3",
+                "SELECT count(*) FROM drift WHERE root_id = ? AND closed_ms IS NULL",
+                "SELECT count(*) FROM job WHERE root_id = ?",
+            )
+        ]
+        return Stakes(*counts)
 
     def remove(self, root: Root, actor: str | None = None) -> None:
         """Retire a share: its files leave every answer, its history stays."""
@@ -190,11 +228,12 @@ class Roots:
             return
         self._batch.begin()
         moment = now_ms()
-        # Not of a share that an admin has removed meanwhile: it would come back without its files.
+        # Not of a share that an admin has removed meanwhile: it would come back without its files. And not of one
+        # that is elsewhere by now: what was seen is not it.
         changed = self._batch.execute(
             "UPDATE root SET state = ?, state_reason = ?, state_since_ms = CASE WHEN state = ? THEN"
-            " state_since_ms ELSE ? END WHERE root_id = ? AND state <> 3",
-            (ROOT_STATE.number[state], reason, ROOT_STATE.number[state], moment, root.root_id),
+            " state_since_ms ELSE ? END WHERE root_id = ? AND state <> 3 AND path = ?",
+            (ROOT_STATE.number[state], reason, ROOT_STATE.number[state], moment, root.root_id, root.path),
         )
         if changed and root.state is not state:
             self._batch.event(
@@ -204,10 +243,11 @@ class Roots:
                 detail={"from": root.state.value, "to": state.value, "reason": reason},
             )
 
-    def set_mount(self, root_id: int, mount: MountRecord) -> None:
+    def set_mount(self, root_id: int, mount: MountRecord, path: bytes | None = None) -> None:
+        """``path``: where that was found out. Nothing is noted of a share that is elsewhere by now."""
         self._batch.execute(
             "UPDATE root SET fs_type = ?, fs_source = ?, root_inode = ?, inode_trusted = ?, ctime_trusted = ?,"
-            " mtime_granularity_ns = ?, identity = ? WHERE root_id = ?",
+            " mtime_granularity_ns = ?, identity = ? WHERE root_id = ? AND path = coalesce(?, path)",
             (
                 mount.fs_type,
                 mount.fs_source,
@@ -217,6 +257,7 @@ class Roots:
                 mount.mtime_granularity_ns,
                 mount.identity,
                 root_id,
+                path,
             ),
         )
 
@@ -231,5 +272,82 @@ class Roots:
         self._batch.execute("UPDATE root SET n_held = ? WHERE root_id = ?", (held, root_id))
 
     def reconciled(self, root_id: int, moment: int) -> None:
-        """A complete walk has been compared with the record."""
-        self._batch.execute("UPDATE root SET last_reconcile_ms = ? WHERE root_id = ?", (moment, root_id))
+        """A complete walk that began at this moment has been compared with the record. If nothing is under
+        suspicion, a folder that was made anew holds all that the old one held."""
+        self._batch.execute(
+            "UPDATE root SET last_reconcile_ms = ?, refounded_ms = CASE WHEN refounded_ms > ? OR EXISTS"
+            " (SELECT 1 FROM root_count WHERE root_id = ? AND presence = 2 AND n_files > 0) THEN refounded_ms END"
+            " WHERE root_id = ?",
+            (moment, moment, root_id, root_id),
+        )
+
+    # ------------------------------------------------------------------------------ what an admin decides
+
+    def relocate(
+        self, root: Root, path: bytes, identity: str, actor: str | None, detail: dict[str, Any]
+    ) -> Root:
+        """The share is found at another path from now on: every file keeps its history.
+
+        ``identity``: what was seen there. Until a walk has found everything again, absences are held. ``detail``:
+        how it was recognised, for the event. Raises UsageError for a path in or around another share.
+        """
+        self._batch.begin()
+        try:
+            self._refuse_overlap(path, None, but=root.root_id)
+        except UsageError:
+            self._batch.rollback()
+            raise
+        moment = now_ms()
+        self._batch.execute(
+            "UPDATE root SET path = ?, path_text = ?, identity = ?, state = 1, state_reason = NULL,"
+            " state_since_ms = CASE WHEN state = 1 THEN state_since_ms ELSE ? END, refounded_ms = ? WHERE root_id = ?",
+            (path, text_of(path), identity, moment, moment, root.root_id),
+        )
+        self._batch.event(
+            EventKind.ROOT_RELOCATED,
+            at_ms=moment,
+            root_id=root.root_id,
+            actor=actor,
+            detail={**path_fields(root.path, "from"), **path_fields(path, "to"), **detail},
+        )
+        self._batch.commit()
+        return self.by_id(root.root_id)
+
+    def set_marker(self, root: Root, marker: str | None, actor: str | None) -> None:
+        """The share is known by this token of its marker file from now on; None: by no marker any more."""
+        self._batch.begin()
+        self._batch.execute("UPDATE root SET marker = ? WHERE root_id = ?", (marker, root.root_id))
+        self._batch.event(
+            EventKind.ROOT_MARKED,
+            at_ms=now_ms(),
+            root_id=root.root_id,
+            actor=actor,
+            detail={"marker": marker},
+        )
+        self._batch.commit()
+
+    def refounded(self, root: Root, reason: str) -> None:
+        """At the path of the share is another folder than before. What is in it is the share; what is not in it is
+        not believed to be gone. An alarm, in the open transaction."""
+        self._batch.begin()
+        moment = now_ms()
+        changed = self._batch.execute(
+            "UPDATE root SET refounded_ms = ? WHERE root_id = ? AND state <> 3 AND path = ?",
+            (moment, root.root_id, root.path),
+        )
+        if changed:
+            self._batch.event(EventKind.ALARM, at_ms=moment, root_id=root.root_id, detail={"reason": reason})
+
+    def confirmed(self, root_id: int, files: int, actor: str | None) -> None:
+        """An admin has confirmed absences that were held, and ``files`` became missing. What was lost so far is
+        no part of a mass any more."""
+        self._batch.begin()
+        self._batch.execute(
+            "UPDATE root SET refounded_ms = NULL, n_held = min(n_held, (SELECT coalesce(sum(n_files), 0)"
+            " FROM root_count WHERE root_id = ? AND presence = 2)) WHERE root_id = ?",
+            (root_id, root_id),
+        )
+        self._batch.event(
+            EventKind.CONFIRMED, at_ms=now_ms(), root_id=root_id, actor=actor, detail={"files": files}
+        )
+        self._batch.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from catalog.record.batch import Batch, signed
+from catalog.record.batch import INT64, Batch, signed
 from catalog.store.codes import OUTCOME, PRESENCE
 from catalog.terms import Outcome, Presence, Stat
 
@@ -141,11 +141,13 @@ class Rows:
         """Living files directly in one folder."""
         return self._files("WHERE d.root_id = ? AND d.path = ? AND f.presence <> 3", (root_id, folder))
 
-    def suspects(self, root_id: int) -> list[FileRow]:
-        """Files that were not seen, and whose absence is not proven."""
+    def suspects(self, root_id: int, until_ms: int = INT64) -> list[FileRow]:
+        """Files that were not seen, and whose absence is not proven; not seen for the first time by then."""
         # The condition of the index of odd files, word for word: a share holds few of them.
         odd = "(f.presence <> 1 OR f.outcome IN (0, 2, 3))"
-        return self._files(f"WHERE f.root_id = ? AND f.presence = 2 AND {odd}", (root_id,))
+        return self._files(
+            f"WHERE f.root_id = ? AND f.presence = 2 AND {odd} AND f.state_since_ms <= ?", (root_id, until_ms)
+        )
 
     def folders(self, root_id: int, start: bytes = b"") -> Iterator[bytes]:
         """Folders with living files, in no order: all of the root, or ``start`` and those below it."""

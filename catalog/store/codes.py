@@ -96,6 +96,9 @@ EVENT_KIND: Final = Codes(
         EventKind.SCAN: 17,
         EventKind.HELD: 18,
         EventKind.ALARM: 19,
+        EventKind.CONFIRMED: 20,
+        EventKind.ROOT_RELOCATED: 21,
+        EventKind.ROOT_MARKED: 22,
     }
 )
 

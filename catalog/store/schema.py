@@ -64,6 +64,7 @@ root = table(
     integer("last_reconcile_ms", null=True),
     integer("n_held", default=0),
     integer("uncovered_dirs", default=0),
+    integer("refounded_ms", null=True),
 )
 Index("uq_root_name", root.c.name, unique=True, sqlite_where=root.c.state != 3)
 Index("uq_root_path", root.c.path, unique=True, sqlite_where=root.c.state != 3)

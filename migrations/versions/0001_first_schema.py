@@ -170,6 +170,7 @@ STATEMENTS = (
         last_reconcile_ms INTEGER,
         n_held INTEGER DEFAULT 0 NOT NULL,
         uncovered_dirs INTEGER DEFAULT 0 NOT NULL,
+        refounded_ms INTEGER,
         CONSTRAINT pk_root PRIMARY KEY (root_id)
     )
      STRICT

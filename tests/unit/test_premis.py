@@ -223,7 +223,15 @@ def test_each_kind_is_told_or_known_to_have_no_term() -> None:
         "accession",
         "deaccession",
     }
-    assert set(EventKind) - TOLD == {EventKind.SCAN, EventKind.HELD, EventKind.ALARM, EventKind.ROOT_STATE}
+    assert set(EventKind) - TOLD == {
+        EventKind.SCAN,
+        EventKind.HELD,
+        EventKind.CONFIRMED,
+        EventKind.ALARM,
+        EventKind.ROOT_STATE,
+        EventKind.ROOT_RELOCATED,
+        EventKind.ROOT_MARKED,
+    }
 
 
 def test_hostile_names_come_back_as_they_were() -> None:
