@@ -174,6 +174,31 @@ class EventKind(StrEnum):
     """Absences that were held back were confirmed by an admin."""
     ROOT_RELOCATED = "root-relocated"
     ROOT_MARKED = "root-marked"
+    AUDIT = "audit"
+
+
+class CheckResult(StrEnum):
+    """What one fixity check of one file came to."""
+
+    INTACT = "intact"
+    DIFFERS = "differs"
+    """A first reading gave other bytes than the record; what a second one said stands beside it."""
+    ROT = "rot"
+    STEALTH = "stealth"
+    UNEXPLAINED = "unexplained"
+    BROKEN = "broken"
+    CHANGED = "changed"
+    """Ordinary drift: somebody saved it."""
+    UNREADABLE = "unreadable"
+
+
+class ReadHow(StrEnum):
+    """How the bytes of a check came to us."""
+
+    CACHED = "cached"
+    """Perhaps from the page cache: says what the memory holds."""
+    UNCACHED = "uncached"
+    """The page cache let go of the file first: says what the disk, or the server, holds."""
 
 
 # --------------------------------------------------------------------------------------- what is in a file
@@ -383,6 +408,8 @@ class Analysis:
     loaders: Loaders | None = None
     complaints: tuple[str, ...] = ()
     """What decoders said on fd 2 or in their logs."""
+    near: bytes | None = None
+    """``dct256-v1`` of the first image (32 bytes): what it looks like from afar, never an identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +478,8 @@ class Job:
     attempts: int = 0
     uncached: bool = False
     """Drop the file from the page cache first: what the disk holds is in question, not what the RAM holds."""
+    check: bool = False
+    """The sha256 alone is wanted, to be compared with the record: no md5, nothing is kept or decoded."""
 
 
 class FailureKind(StrEnum):
@@ -474,7 +503,8 @@ class Inspection:
     """One complete look at one file (inspection → record).
 
     Exactly one of these holds: ``failure`` is set (nothing is known of the bytes) or ``sha256`` and ``md5``
-    are set. ``analysis`` is None when the parent knew the content already or ``job.decode`` was False.
+    are set (a ``job.check`` has no md5). ``analysis`` is None when the parent knew the content already or
+    ``job.decode`` was False.
     A decoder's crash, hang or bomb is an ``analysis`` of fidelity undecodable with the reason.
     """
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from catalog.terms import EventKind, Fidelity, IfdKind, Outcome, PageRole, Presence, RootState
+from catalog.terms import (
+    CheckResult,
+    EventKind,
+    Fidelity,
+    IfdKind,
+    Outcome,
+    PageRole,
+    Presence,
+    ReadHow,
+    RootState,
+)
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -99,8 +109,22 @@ EVENT_KIND: Final = Codes(
         EventKind.CONFIRMED: 20,
         EventKind.ROOT_RELOCATED: 21,
         EventKind.ROOT_MARKED: 22,
+        EventKind.AUDIT: 23,
     }
 )
+CHECK_RESULT: Final = Codes(
+    {
+        CheckResult.INTACT: 1,
+        CheckResult.DIFFERS: 2,
+        CheckResult.ROT: 3,
+        CheckResult.STEALTH: 4,
+        CheckResult.UNEXPLAINED: 5,
+        CheckResult.BROKEN: 6,
+        CheckResult.CHANGED: 7,
+        CheckResult.UNREADABLE: 8,
+    }
+)
+READ_HOW: Final = Codes({ReadHow.CACHED: 1, ReadHow.UNCACHED: 2})
 
 RASTER_PIXELS: Final = 1
 RASTER_VIEW: Final = 2

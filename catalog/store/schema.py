@@ -293,7 +293,29 @@ Index(
     sqlite_where=text("presence <> 1 OR outcome IN (0, 2, 3)"),
 )
 
-file_check = table("file_check", key("file_id"), integer("verified_ms"), integer("run_id", null=True))
+# When the bytes were read last and found to be the record's; by an audit, that is past the page cache, last.
+file_check = table(
+    "file_check",
+    key("file_id"),
+    integer("verified_ms"),
+    integer("run_id", null=True),
+    integer("audited_ms", null=True),
+)
+
+# What was found when a file was read again; of those that passed, record/checks.py keeps some.
+evidence = table(
+    "evidence",
+    key("file_id"),
+    key("check_no"),
+    integer("at_ms"),
+    integer("how"),
+    integer("result"),
+    integer("rev_id", null=True),
+    blob("sha256", null=True),
+    integer("run_id", null=True),
+    words("detail"),
+    rowid=False,
+)
 
 event = table(
     "event",

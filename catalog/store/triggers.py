@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from catalog.store.codes import OUTCOME, PRESENCE
+from catalog.store.codes import CHECK_RESULT, OUTCOME, PRESENCE
+from catalog.terms import CheckResult
 
 _GROUPS: Final = (
     ("content", "content_id", "content_id"),
@@ -118,6 +119,16 @@ def _append_only() -> Iterator[tuple[str, str]]:
                 f"tr_{table}_no_{verb.lower()}",
                 f"BEFORE {verb} ON {table}\nBEGIN\n  SELECT RAISE(ABORT, '{table} is append-only');\nEND",
             )
+    # Evidence is thinned out, and never rewritten; what did not pass stays for good.
+    yield (
+        "tr_evidence_no_update",
+        "BEFORE UPDATE ON evidence\nBEGIN\n  SELECT RAISE(ABORT, 'evidence is append-only');\nEND",
+    )
+    yield (
+        "tr_evidence_no_delete",
+        f"BEFORE DELETE ON evidence WHEN OLD.result <> {CHECK_RESULT.number[CheckResult.INTACT]}\nBEGIN\n"
+        "  SELECT RAISE(ABORT, 'checks that did not pass are kept');\nEND",
+    )
     # Rows of files are tombstones, never removed: their history would dangle.
     yield (
         "tr_file_no_delete",

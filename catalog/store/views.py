@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from catalog.store.codes import EVENT_KIND, FIDELITY, IFD_KIND, OUTCOME, ROOT_STATE
+from catalog.store.codes import CHECK_RESULT, EVENT_KIND, FIDELITY, IFD_KIND, OUTCOME, READ_HOW, ROOT_STATE
 
 
 def _time(column: str) -> str:
@@ -74,6 +74,12 @@ _V_EVENT: Final = f"""SELECT e.event_id, {_time("e.at_ms")} AS at, {EVENT_KIND.s
 FROM event AS e LEFT JOIN file AS f ON f.file_id = e.file_id LEFT JOIN dir AS d ON d.dir_id = f.dir_id
 LEFT JOIN root AS r ON r.root_id = coalesce(e.root_id, f.root_id)"""
 
+_V_CHECK: Final = f"""SELECT x.file_id, x.check_no, r.name AS root, {_ROOT_PATH} || '/' || {_PATH} AS path,
+  {_time("x.at_ms")} AS at, {READ_HOW.sql_case("x.how")} AS how, {CHECK_RESULT.sql_case("x.result")} AS result,
+  x.rev_id, {_hex("x.sha256")} AS raw_sha256, x.run_id, x.detail
+FROM evidence AS x JOIN file AS f ON f.file_id = x.file_id JOIN dir AS d ON d.dir_id = f.dir_id
+JOIN root AS r ON r.root_id = f.root_id"""
+
 _V_DRIFT: Final = f"""SELECT x.drift_id, r.name AS root, {_ROOT_PATH} || '/' || {_PATH} AS path, x.kind, x.manner,
   CASE x.severity WHEN 1 THEN 'info' WHEN 2 THEN 'notice' WHEN 3 THEN 'warning' ELSE 'critical' END AS severity,
   {_time("x.opened_ms")} AS opened, {_time("x.updated_ms")} AS at, {_time("x.closed_ms")} AS closed,
@@ -107,6 +113,7 @@ def views() -> dict[str, str]:
         "v_file": _V_FILE,
         "v_revision": _V_REVISION,
         "v_event": _V_EVENT,
+        "v_check": _V_CHECK,
         "v_drift": _V_DRIFT,
         "v_drift_open": f"{_V_DRIFT} WHERE x.closed_ms IS NULL",
         "v_dupe_bytes": _dupes("content", "content_id", "content_id", None),

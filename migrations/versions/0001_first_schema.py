@@ -71,8 +71,25 @@ STATEMENTS = (
         file_id INTEGER NOT NULL,
         verified_ms INTEGER NOT NULL,
         run_id INTEGER,
+        audited_ms INTEGER,
         CONSTRAINT pk_file_check PRIMARY KEY (file_id)
     )
+     STRICT
+    """,
+    """
+    CREATE TABLE evidence (
+        file_id INTEGER NOT NULL,
+        check_no INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        how INTEGER NOT NULL,
+        result INTEGER NOT NULL,
+        rev_id INTEGER,
+        sha256 BLOB,
+        run_id INTEGER,
+        detail TEXT,
+        CONSTRAINT pk_evidence PRIMARY KEY (file_id, check_no)
+    )
+     WITHOUT ROWID,
      STRICT
     """,
     """

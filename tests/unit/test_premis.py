@@ -231,6 +231,7 @@ def test_each_kind_is_told_or_known_to_have_no_term() -> None:
         EventKind.ROOT_STATE,
         EventKind.ROOT_RELOCATED,
         EventKind.ROOT_MARKED,
+        EventKind.AUDIT,
     }
 
 

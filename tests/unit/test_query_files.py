@@ -14,7 +14,7 @@ from catalog.query.files import STATES, FileFacts, files
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.query.roots import roots
-from catalog.query.troubles import errors, missing, missing_fields
+from catalog.query.troubles import errors, missing_rows
 from catalog.terms import Fidelity, Outcome, Presence, RootState
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
 
@@ -162,7 +162,7 @@ def test_nothing_is_claimed_of_a_file_that_was_never_read(
 
 def test_the_last_check_is_the_newest_evidence(rows: CatalogueRows, connection: Connection) -> None:
     file_id = rows.file(rows.root("r", b"/r"), b"a", Picture(bytes="1"))
-    rows.run_sql("INSERT INTO file_check VALUES (?, ?, NULL)", file_id, NOON_MS + 1000)
+    rows.run_sql("INSERT INTO file_check VALUES (?, ?, NULL, NULL)", file_id, NOON_MS + 1000)
     (found,) = files(connection, resolve(connection))
     assert found.verified_ms == NOON_MS + 1000
 
@@ -214,10 +214,28 @@ def test_missing_files_tell_how_many_copies_are_left(rows: CatalogueRows, connec
     of_every_state(rows)
     root = rows.run_sql("SELECT root_id FROM root WHERE name = 'on'")[0][0]
     rows.file(root, b"copy", Picture(bytes="4"))
-    found = [missing_fields(each) for each in missing(connection, resolve(connection))]
-    assert [(each["path"], each["copies"]) for each in found] == [("/off/2-lost", 0), ("/on/4-missing", 1)]
+    found = list(missing_rows(connection, resolve(connection)))
+    assert [(each["path"], each["copies"], each["good_copy"]) for each in found] == [
+        ("/off/2-lost", 0, None),
+        ("/on/4-missing", 1, "/on/copy"),
+    ]
     assert found[1]["reason"] == "gone"
     assert found[1]["pixels"] == f"pix1:{sha256('1 4').hex()}"
+
+
+def test_a_copy_that_cannot_be_fetched_counts_and_is_not_named_good(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    here, away = rows.root("here", b"/here"), rows.root("away", b"/away", state=RootState.OFFLINE)
+    rows.file(here, b"a.tif", Picture(bytes="1"), presence=Presence.MISSING)
+    rows.file(away, b"a.tif", Picture(bytes="1"))
+    rows.file(here, b"b.tif", Picture(bytes="2", pixels="p"), presence=Presence.MISSING)
+    rows.file(here, b"b.png", Picture(bytes="3", pixels="p"))
+    found = missing_rows(connection, resolve(connection))
+    assert [(each["copies"], each["good_copy"], each["good_copy_relation"]) for each in found] == [
+        (1, None, None),
+        (0, "/here/b.png", "same pixels"),
+    ]
 
 
 def test_roots_are_listed_with_their_counts(rows: CatalogueRows) -> None:

@@ -23,12 +23,14 @@ from catalog.store.schema import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER, met
 from catalog.store.triggers import triggers
 from catalog.store.views import views
 from catalog.terms import (
+    CheckResult,
     EventKind,
     Fidelity,
     IfdKind,
     Outcome,
     PageRole,
     Presence,
+    ReadHow,
     RootState,
     Tag,
 )
@@ -122,6 +124,8 @@ def test_every_view_can_be_read(migrated: sqlite3.Connection) -> None:
         (codes.IFD_KIND, IfdKind),
         (codes.PAGE_ROLE, PageRole),
         (codes.EVENT_KIND, EventKind),
+        (codes.CHECK_RESULT, CheckResult),
+        (codes.READ_HOW, ReadHow),
     ],
 )
 def test_every_word_has_its_own_number(table: codes.Codes[StrEnum], words: type[StrEnum]) -> None:
