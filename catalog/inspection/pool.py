@@ -280,8 +280,9 @@ class Pool:
                 Inspection(ticket.job, None, None, None, None, failure, started_ms, looked_seconds)
             )
             return
+        taken = None if ticket.job.check else md5
         self._done.append(
-            Inspection(ticket.job, stat, sha256, md5, analysis, None, started_ms, looked_seconds + seconds)
+            Inspection(ticket.job, stat, sha256, taken, analysis, None, started_ms, looked_seconds + seconds)
         )
         if ticket.job.decode:
             for other in self._leaders.resign(sha256, ticket):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.pixels.wire import DECODE, UNCACHED, Frame, JobLine, Look
+from catalog.pixels.wire import CHECK, DECODE, UNCACHED, Frame, JobLine, Look
 from catalog.terms import Job
 
 BATCH_FILES: Final = 64
@@ -32,7 +32,7 @@ class Ticket:
 
     def line(self, root: int) -> JobLine:
         """What a worker is told; ``root`` is an index into the roots of the same frame."""
-        flags = DECODE * self.job.decode | UNCACHED * self.job.uncached
+        flags = DECODE * self.job.decode | UNCACHED * self.job.uncached | CHECK * self.job.check
         return self.number, root, flags, self.job.path
 
 

@@ -21,6 +21,9 @@ from catalog.terms import Failure, FailureKind, Limits, Stat, human_size
 
 PIECE: Final = 8 << 20
 """Bytes that are read between two signs of life."""
+CHECK_PIECE: Final = 1 << 20
+"""Bytes that a check reads at once."""
+NO_MD5: Final = bytes(16)
 THREAD_PAYS: Final = 1 << 20
 """From this size on md5 runs beside sha256 (24 MB: 60 → 42 ms; 24 kB: 60 → 106 µs)."""
 
@@ -59,14 +62,16 @@ class Reader:
         self._where: tuple[bytes, bytes] | None = None
         self._folder = -1
         self._spare_access_time = os.O_NOATIME
+        self._buffer = memoryview(bytearray(CHECK_PIECE))
 
     def read(
-        self, root: bytes, path: bytes, keep: bool = True, *, uncached: bool = False
+        self, root: bytes, path: bytes, keep: bool = True, *, uncached: bool = False, check: bool = False
     ) -> Reading | Failure:
         """One look at ``path`` (relative to ``root``). ``keep`` False: the digests alone are wanted.
 
         ``uncached``: the page cache lets go of the file first, so that the disk (or the server) is read.
-        Pages that are dirty or mapped stay.
+        Pages that are dirty or mapped stay. ``check``: the sha256 alone is wanted; the md5 is zeros, and of an
+        ``uncached`` file nothing stays in the cache (an audit of a share must not push out what others use).
         """
         folder, _, name = path.rpartition(b"/")
         try:
@@ -81,7 +86,9 @@ class Reader:
                 return NOT_REGULAR
             if uncached:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            taken = self._take(descriptor, before.st_size, keep)
+            taken = (self._check if check else self._take)(descriptor, before.st_size, keep)
+            if check and uncached:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             after = os.fstat(descriptor)
             named = self._look_again(root, path, name)
         except OSError as error:
@@ -158,6 +165,23 @@ class Reader:
             unkept = TOO_LARGE
         digests = self._stream(descriptor, size)
         return (*digests, None, unkept) if digests else None
+
+    def _check(self, descriptor: int, size: int, _: bool) -> tuple[bytes, bytes, None, str] | None:
+        """As ``_take``, with the sha256 alone: one pass through a buffer that stays in the processor's cache."""
+        sha256, at, pulsed = hashlib.sha256(), 0, 0
+        if size > CHECK_PIECE:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        buffer = self._buffer
+        while at < size:
+            count = os.readv(descriptor, [buffer[: size - at]])
+            if not count:
+                return None
+            sha256.update(buffer[:count])
+            at += count
+            if at - pulsed >= PIECE:
+                self._pulse()
+                pulsed = at
+        return sha256.digest(), NO_MD5, None, ""
 
     def _whole(self, descriptor: int, size: int) -> bytes | None:
         if size < PIECE:

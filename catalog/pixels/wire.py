@@ -164,6 +164,8 @@ DECODE = 1
 """Job flag: a decode may be wanted, not only the digests."""
 UNCACHED = 2
 """Job flag: read from the disk, not from the page cache."""
+CHECK = 4
+"""Job flag: the sha256 alone, to be compared; the md5 of its look is zeros."""
 
 JobLine = tuple[int, int, int, bytes]
 """Identifier, index into the roots, flags, path relative to that root."""

@@ -210,7 +210,13 @@ class Worker:
             announce(number, reading)
             started_ms = time.time_ns() // 1_000_000
             before = now
-            found = self._reader.read(root, path, decode, uncached=bool(flags & wire.UNCACHED))
+            found = self._reader.read(
+                root,
+                path,
+                decode,
+                uncached=bool(flags & wire.UNCACHED),
+                check=bool(flags & wire.CHECK),
+            )
             now = time.perf_counter()
             if isinstance(found, Failure):
                 looks.append((number, None, b"", b"", found, started_ms, now - before))
