@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from catalog.pixels.digest import combined, frame_digests
+from catalog.pixels.near import near_hash
 from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames, orientation_of, worded, worst
 from catalog.pixels.structure import Frame, NotAnImage, Structure, parse
 from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page
@@ -105,10 +106,13 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
         return Analysis(Fidelity.UNDECODABLE, f"its header defeats the parser: {worded(error)}")
     pages: list[Page] = []
     results: list[tuple[Frame, Decoded, Page]] = []
+    near = None
     for frame, outcome in decode_frames(structure, content, limits):
         page, decoded = _page(structure, frame, outcome)
         pages.append(page)
         if frame.counted:
+            if not results:
+                near = _near(structure, frame, outcome)
             results.append((frame, Decoded(None, decoded.fidelity, decoded.reason), page))
     fidelity, reason = _class(results)
     if structure.defects:
@@ -128,6 +132,7 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
         layout=structure.layout,
         pages=tuple(pages),
         ifds=structure.ifds,
+        near=near,
     )
 
 
@@ -155,6 +160,16 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, D
         view,
     )
     return page, decoded
+
+
+def _near(structure: Structure, frame: Frame, decoded: Decoded) -> bytes | None:
+    """What the first image looks like from afar, whatever its class."""
+    if decoded.raster is None:
+        return None
+    try:
+        return near_hash(decoded.raster, orientation_of(structure, frame))
+    except MemoryError:
+        return None
 
 
 def _class(results: list[tuple[Frame, Decoded, Page]]) -> tuple[Fidelity, str | None]:
@@ -228,6 +243,7 @@ def _without_header_parser(content: bytes | memoryview, format_name: str, limits
         image=_facts(structure, [frame]),
         layout=structure.layout,
         pages=(page,),
+        near=_near(structure, frame, decoded),
     )
 
 

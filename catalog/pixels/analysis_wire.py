@@ -48,7 +48,9 @@ def encode_analysis(analysis: Analysis) -> bytes:
         analysis.reason, analysis.payload_reason, analysis.image, analysis.layout, analysis.complaints
     )
     loaders = _encode_loaders(analysis.loaders) if analysis.loaders else b""
-    present, digests = _encode_digests(analysis.pixels, analysis.view, analysis.payload)
+    present, digests = _encode_digests(
+        analysis.pixels, analysis.view, analysis.payload, analysis.near
+    )
     fidelity = _FIDELITIES.index(analysis.fidelity)
     counts = (len(analysis.pages), len(analysis.ifds), len(head), len(loaders))
     parts = [_HEAD.pack(fidelity, present, *counts), digests, head, loaders]
@@ -77,7 +79,7 @@ def decode_analysis(payload: bytes) -> Analysis:
 
 def _decode_analysis(payload: bytes) -> Analysis:
     fidelity, present, page_count, ifd_count, head_size, loaders_size = _HEAD.unpack_from(payload)
-    at, (pixels, view, pay) = _decode_digests(payload, _HEAD.size, present, 3)
+    at, (pixels, view, pay, near) = _decode_digests(payload, _HEAD.size, present, 4)
     end = at + head_size
     piece = payload[at:end]
     reason, payload_reason, image, layout, complaints = (
@@ -111,6 +113,7 @@ def _decode_analysis(payload: bytes) -> Analysis:
         tuple(ifds),
         loaders,
         complaints,
+        near,
     )
 
 

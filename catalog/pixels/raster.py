@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -102,6 +102,30 @@ class Raster:
         if not _is_little(self._array):
             self._array = self._array.astype(self._array.dtype.newbyteorder("<"))
         return self._array
+
+    def rows(self, numbers: Sequence[int]) -> Samples:
+        """Some rows, which rise, shape (len(numbers), width, channels), without a copy of the others.
+
+        In any byte order; not to be written to.
+        """
+        import numpy as np
+
+        if self._array is not None:
+            return self._array.take(numbers, axis=0)
+        found: list[Samples] = []
+        row_bytes = self.width * self.channels * self.sample_bytes
+        top = at = 0
+        for band in self.bands:
+            bottom = top + len(band) // row_bytes
+            inside = []
+            while at < len(numbers) and numbers[at] < bottom:
+                inside.append(numbers[at] - top)
+                at += 1
+            if inside:
+                flat: Samples = np.frombuffer(band, dtype=storage(self.dtype))
+                found.append(flat.reshape(-1, self.width, self.channels)[inside])
+            top = bottom
+        return np.concatenate(found)
 
 
 def _is_little(array: Samples) -> bool:

@@ -228,6 +228,7 @@ class Facts:
                 self._layout(analysis.layout),
                 *(loaders or (None, None, None, None)),
                 json.dumps(analysis.complaints) if analysis.complaints else None,
+                analysis.near,
                 now_ms(),
             ),
         )

@@ -54,6 +54,7 @@ ANALYSIS: Final = (
     "pillow_save_md5",
     "loader_errors",
     "complaints",
+    "near",
     "analysed_ms",
 )
 PAGE: Final = (

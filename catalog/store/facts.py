@@ -113,6 +113,7 @@ def load_analysis(
         ifds=load_ifds(connection, content_id),
         loaders=_loaders(row),
         complaints=tuple(json.loads(row.complaints)) if row.complaints else (),
+        near=row.near,
     )
     return found, row.epoch_digest
 

@@ -65,6 +65,7 @@ root = table(
     integer("n_held", default=0),
     integer("uncovered_dirs", default=0),
     integer("refounded_ms", null=True),
+    integer("confirmed_ms", null=True),
 )
 Index("uq_root_name", root.c.name, unique=True, sqlite_where=root.c.state != 3)
 Index("uq_root_path", root.c.path, unique=True, sqlite_where=root.c.state != 3)
@@ -157,6 +158,7 @@ analysis = table(
     blob("pillow_save_md5", null=True),
     words("loader_errors"),
     words("complaints"),
+    blob("near", null=True),
     integer("analysed_ms"),
     rowid=False,
 )

@@ -188,6 +188,7 @@ STATEMENTS = (
         n_held INTEGER DEFAULT 0 NOT NULL,
         uncovered_dirs INTEGER DEFAULT 0 NOT NULL,
         refounded_ms INTEGER,
+        confirmed_ms INTEGER,
         CONSTRAINT pk_root PRIMARY KEY (root_id)
     )
      STRICT
@@ -367,6 +368,7 @@ STATEMENTS = (
         pillow_save_md5 BLOB,
         loader_errors TEXT,
         complaints TEXT,
+        near BLOB,
         analysed_ms INTEGER NOT NULL,
         CONSTRAINT pk_analysis PRIMARY KEY (content_id, epoch_id),
         CONSTRAINT fk_analysis_content_id FOREIGN KEY(content_id) REFERENCES content (content_id) DEFERRABLE INITIALLY DEFERRED,

@@ -57,6 +57,7 @@ FULL = Analysis(
     ifds=(Ifd(0, IfdKind.PAGE, None, TAGS), Ifd(1, IfdKind.EXIF, 0, TAGS[6:7])),
     loaders=Loaders(b"c" * 16, None, b"s" * 16, (("pillow_tobytes_md5", "cannot write mode F"),)),
     complaints=("libtiff: unknown tag 50341",),
+    near=b"n" * 32,
 )
 TOOLCHAIN = Toolchain(1, b"e" * 32, (("Pillow", "13.0"),))
 

@@ -66,6 +66,7 @@ def full_analysis() -> Analysis:
         ),
         loaders=Loaders(MD5, None, MD5[::-1], (("pillow_tobytes_md5", "ValueError: no"),)),
         complaints=("libtiff: Bad code word", "and again"),
+        near=SHA[1:] + b"n",
     )
 
 
