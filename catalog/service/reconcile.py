@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Sequence
 from enum import Enum
 from typing import Final, cast
 
@@ -20,13 +20,17 @@ from catalog.record.rows import split
 from catalog.service.absence import Answer, confirm_absences
 from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
-from catalog.terms import Job, counted
+from catalog.terms import Job, WatchMode, counted
+from catalog.watch.mounts import watch_mode
 from catalog.watch.reconcile import Coverage, Differences, KnownFile, compare
 from catalog.watch.selection import Ignored
 from catalog.watch.walk import Listing, joined_path, walk
+from catalog.watch.walker_process import WalkApart
 
 AHEAD_JOBS: Final = 100_000
 """Paths that the walk may be ahead of the inspection: lets progress know the whole, bounds the memory."""
+APART_FILES: Final = 5_000
+"""A share with so many files is walked by another process: the start of one costs 40 ms."""
 PROBLEMS_TOLD: Final = 1000
 SURE_SECONDS: Final = 1.0
 """How long the guard's word is good enough for making suspects; nothing is concluded from them without it."""
@@ -96,19 +100,38 @@ class Reconcile:
         for row in session.recorder.rows.suspects(root.root_id):
             folder, _, name = row.path.rpartition(b"/")
             self._suspects_before[folder][name] = row
+        self._walker: WalkApart | None = None
         self._walk = self._listings()
+        self._starved = False
+        """The walk had nothing more to give when it was asked last."""
         self._next_beat = 0.0
         session.passes.add(self.order)
 
-    def _listings(self) -> Iterator[Listing]:
+    def _listings(self) -> Generator[Listing | None]:
+        """None: the next one takes its time; meanwhile something else can be done."""
+        session, root = self.session, self.root
         for start in self.starts:
-            yield from walk(
-                self.root.path,
-                self.session.selection,
-                start,
-                lost=self.session.lost(self.root.root_id),
-                pulse=self.session.pulse,
+            lost = session.lost(root.root_id)
+            if not self._apart(start):
+                yield from walk(root.path, session.selection, start, lost=lost, pulse=session.pulse)
+                continue
+            patience = max(
+                30.0, 3 * session.settings.guard_deadline_seconds
+            )  # a slow folder is no dead share
+            self._walker = WalkApart(
+                root.path, session.selection, start, lost=lost, patience_seconds=patience
             )
+            try:
+                yield from self._walker
+            finally:
+                self._walker.close()
+                self._walker = None
+
+    def _apart(self, start: bytes) -> bool:
+        """Whether to walk in another process: where a mount may hang, and where there is much to compare."""
+        if watch_mode(self.root.fs_type or "")[0] is not WatchMode.INOTIFY:
+            return True
+        return not start and self.session.recorder.rows.living(self.root.root_id) >= APART_FILES
 
     @property
     def whole(self) -> bool:
@@ -145,7 +168,9 @@ class Reconcile:
                 self._elsewhere.append(job)
         if not self._queue:
             session.pool.flush()
-        waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS
+        waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS or self._starved
+        if waits and not session.busy() and self._walker is not None:
+            self._walker.wait(seconds)
         if waits and not session.busy() and self._queue:
             time.sleep(min(seconds, 0.05))  # the rate limit holds the next file back
         session.pump(seconds if waits and session.busy() else 0.0)
@@ -165,7 +190,11 @@ class Reconcile:
 
     def _walk_on(self, until: float) -> None:
         session, root_id = self.session, self.root.root_id
+        self._starved = False
         for listing in self._walk:
+            if listing is None:
+                self._starved = True
+                return
             known = {} if self._fresh else session.recorder.rows.known(root_id, listing.path)
             self._coverage.add(listing)
             self._note(listing)
@@ -186,8 +215,8 @@ class Reconcile:
         tally.symlinks += listing.symlinks
         tally.ignored += listing.ignored
         tally.special += listing.special
-        if listing.dir_stat is not None:
-            self.folders.append((listing.path, listing.dir_stat.st_ino))
+        if listing.identity is not None:
+            self.folders.append((listing.path, listing.identity[1]))
         if listing.error is not None:
             tally.unknown_folders += 1
             self._problem(listing.path, f"cannot be listed: {listing.error.strerror}")
@@ -269,7 +298,7 @@ class Reconcile:
         if not self.share_left:
             self.share_left = True
             self._problem(b"", "the share went away; what was not seen is not judged")
-            self._walk = iter(())
+            self._walk.close()
             self._queue.clear()
 
     # --------------------------------------------------------------------------------------- conclusion
@@ -314,6 +343,7 @@ class Reconcile:
 
     def abandon(self) -> None:
         """Give the pass up; what it would have seen is for the next one."""
+        self._walk.close()
         self.session.passes.discard(self.order)
         self.phase = Phase.DONE
 

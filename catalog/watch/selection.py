@@ -152,6 +152,9 @@ class Selection:
         follow_links: bool = False,
     ) -> None:
         self.follow_links = follow_links
+        extensions, include, exclude = tuple(extensions), tuple(include), tuple(exclude)
+        self.spec = extensions, include, exclude, follow_links
+        """What it was made of, as plain values: another process makes the same one."""
         wanted = {extension.lower().lstrip(".") for extension in extensions}
         self._extensions = frozenset(b"." + os.fsencode(extension) for extension in wanted)
         self._include = _Globs(include)

@@ -19,7 +19,7 @@ from catalog.watch.selection import Ignored, Selection
 Look: TypeAlias = tuple[int, int, int, int]
 """What the walk takes of ``lstat``: (size, mtime_ns, ctime_ns, inode)."""
 
-PULSE_ENTRIES: Final = 4096
+PULSE_ENTRIES: Final = 1024
 
 _GONE: Final = (errno.ENOENT, errno.ENOTDIR)
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,7 +47,8 @@ class Listing:
     """Why the folder could not be listed (to the end): the subtree is unknown, absence proves nothing."""
     gone: bool = False
     """The folder vanished between its parent's listing and this one (ENOENT, ENOTDIR). Never the root."""
-    dir_stat: os.stat_result | None = None
+    identity: tuple[int, int] | None = None
+    """(device, inode) of the folder; None if it could not be opened."""
 
     @property
     def clean(self) -> bool:
@@ -104,22 +105,22 @@ def walk(
     while stack:
         path, parent_dev, above = stack.pop()
         listing = list_folder(root, path, selection, pulse)
-        here = listing.dir_stat
-        if here is not None and parent_dev not in (None, here.st_dev):
+        here = listing.identity
+        if here is not None and parent_dev not in (None, here[0]):
             points = ask()
             if _absolute(root, path) in points:
                 # Mounted after the parent was listed; automounts do that when they are looked at.
                 listing = Listing(path, error=OSError(errno.EXDEV, "another file system was mounted here"))
         if here is not None and selection.follow_links:
-            if (here.st_dev, here.st_ino) in above:
+            if here in above:
                 continue  # a link back to a folder above: a loop
-            above |= {(here.st_dev, here.st_ino)}
+            above |= {here}
         if points and listing.subdirs:
             _set_aside(listing, root, points)
         given, names = cursor.ahead(path, listing.subdirs)
         if given:
             yield listing
-        device = here.st_dev if here is not None else None
+        device = here[0] if here is not None else None
         stack.extend((joined_path(path, name), device, above) for name in reversed(names))
 
 
@@ -160,7 +161,8 @@ def list_folder(
             listing.error = error
         return listing
     try:
-        listing.dir_stat = os.fstat(fd)
+        folder = os.fstat(fd)
+        listing.identity = folder.st_dev, folder.st_ino
         _fill(listing, fd, selection, pulse)
     except OSError as error:
         listing.error = error

@@ -164,7 +164,7 @@ def test_five_thousand_folders_start_without_an_overflow(share: Share, eventuall
     eventually(lambda: b"49/4999/late.tif" in share.hints.gather())
     assert share.source.overflows == 0
     assert share.source.health() is None
-    folders = [(at.path, at.dir_stat.st_ino) for at in walk(share.root, Selection()) if at.dir_stat]
+    folders = [(at.path, at.identity[1]) for at in walk(share.root, Selection()) if at.identity]
     assert len(folders) == 5051
     assert share.source.uncovered(folders) == []
     assert share.source.uncovered([*folders, (b"twice", folders[0][1])]) == [b"twice"]

@@ -170,7 +170,7 @@ def bound_inside(base: bytes) -> None:
     assert listings[b"one"].entries == listings[b"two"].entries
     source = InotifySource(share, Hints(), base + b"/cookie")
     source.start()
-    folders = [(path, at.dir_stat.st_ino) for path, at in listings.items() if at.dir_stat]
+    folders = [(path, at.identity[1]) for path, at in listings.items() if at.identity]
     assert source.uncovered(folders) == [b"two"]
     source.stop()
 
@@ -245,7 +245,7 @@ def too_few_watches(base: bytes) -> None:
     source.start()
     assert source.health() is None
     listings, _ = walked(share)
-    folders = [(path, at.dir_stat.st_ino) for path, at in listings.items() if at.dir_stat]
+    folders = [(path, at.identity[1]) for path, at in listings.items() if at.identity]
     assert len(folders) == 41
     bare = source.uncovered(folders)
     assert len(bare) == 41 - 19, (len(bare), source.watches)
@@ -284,7 +284,7 @@ def unlistable_folder(base: bytes) -> None:
     hints = Hints()
     source = InotifySource(share, hints, base + b"/cookie")
     source.start()
-    folders = [(path, at.dir_stat.st_ino) for path, at in known.items() if at.dir_stat]
+    folders = [(path, at.identity[1]) for path, at in known.items() if at.identity]
     assert source.uncovered(folders) == [b"dim", b"shut", b"shut/deep"] or source.uncovered(folders) == [
         b"shut",
         b"shut/deep",

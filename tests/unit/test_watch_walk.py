@@ -46,8 +46,8 @@ def test_a_look_is_what_lstat_says(tmp_path: Path):
     look = os.lstat(os.path.join(root, b"a.tif"))
     (listing,) = listed(root)
     assert listing.entries == {b"a.tif": (look.st_size, look.st_mtime_ns, look.st_ctime_ns, look.st_ino)}
-    assert listing.dir_stat is not None
-    assert listing.dir_stat.st_ino == os.stat(root).st_ino
+    assert listing.identity is not None
+    assert listing.identity[1] == os.stat(root).st_ino
     assert listing.clean
 
 
