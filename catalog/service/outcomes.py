@@ -18,6 +18,7 @@ from catalog.service.plans import Key, Plan
 from catalog.store.codes import FIDELITY
 from catalog.terms import (
     Change,
+    CheckResult,
     FailureKind,
     Fidelity,
     Inspection,
@@ -25,6 +26,7 @@ from catalog.terms import (
     Manner,
     Outcome,
     Presence,
+    ReadHow,
     Reason,
     printable,
 )
@@ -117,6 +119,10 @@ class Outcomes:
         except ContentUnknown:
             session.submit_later(job, plan, 0.0)
             return
+        if plan.first_reading is not None and row is not None:
+            assert inspection.sha256 is not None
+            how = ReadHow.UNCACHED if job.uncached else ReadHow.CACHED
+            session.checks.read_twice(row.file_id, inspection.started_ms, how, inspection.sha256)
         if not plan.counted:
             tally.count(_COUNTERS[recorded])
             analysis = inspection.analysis
@@ -155,6 +161,11 @@ class Outcomes:
             # Two readings, two contents: the file moves, or the way to it is bad. Neither is a verdict.
             self.moving(job, plan, "two readings in a row gave different bytes")
             return True
+        how = ReadHow.UNCACHED if job.uncached else ReadHow.CACHED
+        rev_id, sha256 = row.rev_id, inspection.sha256
+        self._session.checks.failed(
+            row.file_id, inspection.started_ms, CheckResult.DIFFERS, how, rev_id=rev_id, sha256=sha256
+        )
         again = dataclasses.replace(plan, first_reading=inspection.sha256)
         self._session.submit_later(dataclasses.replace(job, uncached=True), again, 0.0)
         return True

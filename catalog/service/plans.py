@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from catalog.backlog import Due
 from catalog.record import FileRow
+from catalog.terms import Inspection
 
 Key = tuple[int, bytes]
 """(root_id, path relative to the root)."""
@@ -61,6 +63,8 @@ class Plan:
     """Its time stamps were waited for: no rewrite can hide behind them any more."""
     first_reading: bytes | None = None
     """sha256 of a reading that would raise an alarm: believed when the disk says so a second time."""
+    taker: Callable[[Inspection], None] | None = None
+    """An audit that has read the file to compare it; what it finds is its own to judge."""
     heard: bool = False
     """An event spoke of this name, and of no other name that its file may have."""
     run_id: int | None = None
@@ -82,6 +86,8 @@ class Suspect:
     looked_again: bool = False
     next_look: float = 0.0
     """time.monotonic() before which another look is not worth it: the last one could not tell."""
+    held: bool = False
+    """Gone, and held back with others as a mass."""
 
 
 @dataclass(slots=True)

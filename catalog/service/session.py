@@ -16,6 +16,7 @@ from catalog.config import Settings
 from catalog.errors import CatalogError
 from catalog.inspection import Pool
 from catalog.record import FileRow, Recorder
+from catalog.record.checks import Checks
 from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
 from catalog.service.moves import Arrivals
@@ -89,6 +90,7 @@ class Session:
             raise
         self.roots = Roots(self.recorder.batch)
         self.runs = Runs(self.recorder.batch)
+        self.checks = Checks(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
         self.arrivals = Arrivals(self.recorder, self)
         self.outcomes = Outcomes(self)
@@ -252,7 +254,7 @@ class Session:
         run_id = self.recorder.batch.run_id
         try:
             with self.contained():
-                self.outcomes.expect(taken)
+                self.outcomes.expect([each for each in taken if each[1].taker is None])
             for inspection, plan in taken:
                 self._take(inspection, plan)
         finally:
@@ -271,7 +273,10 @@ class Session:
         self.uncommitted.append((job, plan))
         with self.contained():
             self.recorder.batch.run_id = plan.run_id
-            self.outcomes.take(inspection, plan)
+            if plan.taker is not None:
+                plan.taker(inspection)
+            else:
+                self.outcomes.take(inspection, plan)
             if self._alone:
                 self._alone -= 1
                 self.commit()
