@@ -6,7 +6,7 @@ import base64
 import gc
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -75,8 +75,10 @@ def asking(
     paths: Sequence[str] | None = None,
     roots: Sequence[str] | None = None,
     globs: Sequence[str] | None = None,
+    lacking: Callable[[Connection, Scope, Standing], Standing] = lambda _connection, _scope, usual: usual,
 ) -> Iterator[Asked]:
-    """Open the catalogue and resolve the words that narrow a question.
+    """Open the catalogue and resolve the words that narrow a question. ``lacking`` adds what this answer may lack
+    beside the usual.
 
     Raises NoCatalogue, SchemaMismatch, NotFound, UsageError and what opening may raise.
     """
@@ -93,7 +95,8 @@ def asking(
             roots=roots or (),
             globs=globs or (),
         )
-        yield Asked(run, connection, scope, standing(connection, scope, database))
+        usual = standing(connection, scope, database)
+        yield Asked(run, connection, scope, lacking(connection, scope, usual))
 
 
 def answer_listing(

@@ -11,6 +11,7 @@ import typer
 from catalog.cli.context import invocation
 from catalog.cli.keeping import backup, check, restore
 from catalog.cli.options import Json
+from catalog.cli.rebasing import rebase
 from catalog.errors import Exit
 from catalog.terms import Presence, human_size, path_fields
 
@@ -158,5 +159,5 @@ def _upgrade_words(document: dict[str, Any]) -> Iterator[str]:
         yield f"as it was before: {document['copy']}"
 
 
-for _command in (check, backup, restore):
+for _command in (check, backup, restore, rebase):
     app.command()(_command)

@@ -64,15 +64,16 @@ def dupes(
         from catalog.cli.duplicates import bytes_of, listing, write_groups
         from catalog.query.dupes import dupes as ask
         from catalog.query.levels import LEVELS
+        from catalog.query.outdated import lacking_comparisons
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if level.lower() not in LEVELS:
         raise UsageError(f"no such level: {level}", hint=f"one of: {', '.join(LEVELS)}")
     smallest = bytes_of(min_size)
-    with asking(context, paths, root, glob) as asked:
-        answer = ask(
-            asked.connection, asked.scope, level=Level(level.lower()), min_size=smallest, limit=beyond(limit)
-        )
+    which = Level(level.lower())
+    told = {} if which is Level.BYTES else {"lacking": lacking_comparisons}
+    with asking(context, paths, root, glob, **told) as asked:
+        answer = ask(asked.connection, asked.scope, level=which, min_size=smallest, limit=beyond(limit))
         if form is Format.TABLE:
             write_groups(asked, answer, limit)
         else:
@@ -131,6 +132,7 @@ def drift(
     with importing():
         from catalog.cli.cases import listing, together
         from catalog.query.drift import Wanted, drift_cases
+        from catalog.query.outdated import lacking_judgements
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if open_only and every:
@@ -143,7 +145,7 @@ def drift(
         pixels_same=_pixels_same(pixels),
         closed=every,
     )
-    with asking(context, paths, root, glob) as asked:
+    with asking(context, paths, root, glob, lacking=lacking_judgements) as asked:
         cases = drift_cases(asked.connection, asked.scope, wanted, limit=beyond(limit))
         rows: Iterable[Mapping[str, Any]] = (case.fields() for case in cases)
         if form is Format.TABLE and limit is None:

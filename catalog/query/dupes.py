@@ -15,11 +15,12 @@ from catalog.query.groups import Group, group_of
 from catalog.query.levels import GROUP_LEVELS, PAGE, GroupLevel, copies_of
 from catalog.query.narrowed import found_in, groups_of
 from catalog.query.opening import let_go
+from catalog.query.outdated import outdated_files
 from catalog.query.scope import LIVING, Scope
 from catalog.query.standing import living_files, odd_files, suspect_files
-from catalog.store.codes import FIDELITY, OUTCOME
-from catalog.store.schema import analysis, dir_, epoch, file
-from catalog.terms import Fidelity, Level, Outcome, RootState
+from catalog.store.codes import OUTCOME
+from catalog.store.schema import file
+from catalog.terms import Level, Outcome, RootState
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,31 +216,6 @@ def _around(connection: Connection, scope: Scope) -> Around:
     return Around(
         sum(living_files(connection, scope, each) for each in scope.roots),
         sum(odd_files(connection, scope, [undecodable]).values()),
-        _awaiting(connection, scope),
+        sum(outdated_files(connection, scope).values()),
         sum(1 for each in scope.roots if each.state is not RootState.ONLINE),
     )
-
-
-def _awaiting(connection: Connection, scope: Scope) -> int:
-    """Files whose newest analysis is of an older decoder epoch, and means something only inside it."""
-    epochs = connection.execute(select(epoch.c.epoch_id).order_by(epoch.c.epoch_id.desc()).limit(2)).all()
-    if len(epochs) < 2:
-        return 0
-    newer = analysis.alias("newer")
-    statement = (
-        select(func.count())
-        .select_from(analysis)
-        .join(file, file.c.content_id == analysis.c.content_id)
-        .where(
-            analysis.c.epoch_id < epochs[0][0],
-            analysis.c.fidelity == FIDELITY.number[Fidelity.DECODER],
-            ~exists()
-            .where(newer.c.content_id == analysis.c.content_id, newer.c.epoch_id > analysis.c.epoch_id)
-            .correlate(analysis),
-            *scope.covered(),
-        )
-        .where(LIVING)
-    )
-    if not scope.whole_roots:
-        statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
-    return int(connection.execute(statement).scalar_one())

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, Final
 
 from catalog import notify
@@ -22,6 +23,7 @@ from catalog.errors import CatalogError, DatabaseFull, Locked, UsageError
 from catalog.record.roots import Root
 from catalog.record.runs import Request
 from catalog.service.plans import Tally
+from catalog.service.rebase import RequestedRebase
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.scan import ScanResult, Target, add_tally, problem, targets
 from catalog.service.session import Session
@@ -97,6 +99,7 @@ class Daemon:
         """Requests that are being worked on."""
         self._unsaid: deque[tuple[Request, dict[str, Any]]] = deque()
         """Answers that are not durable yet."""
+        self._rebases: list[RequestedRebase] = []
         self._busy_since = time.monotonic()
 
     def close(self) -> None:
@@ -142,6 +145,7 @@ class Daemon:
         for watch in list(self.watches.values()):
             more = watch.tick() or more
         more = self._take_due() or more
+        self._rebases = [each for each in self._rebases if not each.step()]
         if self.session.busy():
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
@@ -228,9 +232,12 @@ class Daemon:
             runs.take(request.request_id)
             self.session.commit()
             try:
-                if request.kind != "scan":
+                if request.kind == "rebase":
+                    self._start_rebase(request)
+                elif request.kind == "scan":
+                    self._start_scan(request)
+                else:
                     raise UsageError(f"this daemon does not know the request {request.kind}")
-                self._start_scan(request)
             except CatalogError as error:
                 if isinstance(error, DatabaseFull | Locked):
                     self._taken.discard(request.request_id)
@@ -249,6 +256,10 @@ class Daemon:
             self.session.runs.answer(request.request_id, document)
             self._unsaid.popleft()
             self._taken.discard(request.request_id)
+
+    def _start_rebase(self, request: Request) -> None:
+        answer = partial(self.answer, request)
+        self._rebases.append(RequestedRebase(self.session, self.shares, request, answer))
 
     def _start_scan(self, request: Request) -> None:
         try:
