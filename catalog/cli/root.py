@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from catalog.cli.confirming import confirm_missing
 from catalog.cli.context import invocation
 from catalog.cli.options import Csv, Json, Ndjson, Yes, chosen
 
 app = typer.Typer(help="The shares of the catalogue.", no_args_is_help=True)
+app.command("confirm-missing")(confirm_missing)
 
 
 @app.command("list")

@@ -158,7 +158,7 @@ def _answer(run: Invocation, document: dict[str, Any], *, as_json: bool, allow_i
     for field, words in (
         ("pending", "still being written"),
         ("unreadable", "cannot be read: catalog query errors"),
-        ("held_missing", "not there any more, held back until confirmed"),
+        ("held_missing", "not there any more, held back: catalog root confirm-missing NAME"),
     ):
         if files[field]:
             incomplete.append(Incomplete(None, words, files[field]))

@@ -246,7 +246,8 @@ def _problems(found: Status) -> list[str]:
         if each.state is not RootState.ONLINE
     ]
     held = [
-        f"{each.name}: {counted(each.held_missing, 'absence')} held back until an admin confirms"
+        f"{each.name}: {counted(each.held_missing, 'absence')} held back until an admin confirms:"
+        f" catalog root confirm-missing {each.name}"
         for each in found.roots
         if each.held_missing
     ]

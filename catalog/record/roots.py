@@ -35,11 +35,13 @@ class Root:
     refounded_ms: int | None
     """When its folder turned out to be another one than before, until all that was known is seen again, or an admin
     confirms what is not: so long every absence is held."""
+    confirmed_ms: int | None
+    """When an admin confirmed absences that were held, the last time."""
 
 
 _COLUMNS: Final = (
     "root_id, name, path, state, state_reason, marker, fs_type, fs_source, root_inode, inode_trusted,"
-    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms, identity, refounded_ms"
+    " ctime_trusted, mtime_granularity_ns, last_reconcile_ms, identity, refounded_ms, confirmed_ms"
 )
 
 
@@ -66,6 +68,16 @@ class Stakes:
     """Open cases of drift, which are closed."""
     waiting: int
     """Paths whose inspection is due, which are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A file as it is recorded; ``path`` is relative to its share."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    sha256: bytes | None
 
 
 class Roots:
@@ -97,6 +109,7 @@ class Roots:
             last_reconcile_ms=row[12],
             identity=row[13],
             refounded_ms=row[14],
+            confirmed_ms=row[15],
         )
 
     def by_id(self, root_id: int) -> Root:
@@ -181,6 +194,16 @@ class Roots:
             (path,),
         )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def sample(self, root_id: int, files: int) -> list[Sample]:
+        """Some files that are there and were read, by chance. Looks at every file of the record."""
+        rows = self._batch.question(
+            "SELECT d.path, f.name, f.size, f.mtime_ns, c.sha256 FROM file AS f JOIN dir AS d USING (dir_id)"
+            " LEFT JOIN content AS c USING (content_id) WHERE f.file_id IN (SELECT file_id FROM file WHERE root_id = ?"
+            " AND presence = 1 AND outcome IN (1, 3, 4) ORDER BY random() LIMIT ?)",
+            (root_id, files),
+        )
+        return [Sample(row[0] + b"/" + row[1] if row[0] else row[1], *row[2:]) for row in rows]
 
     def stakes(self, root: Root) -> Stakes:
         """What ``remove`` would close."""
@@ -342,12 +365,14 @@ class Roots:
         """An admin has confirmed absences that were held, and ``files`` became missing. What was lost so far is
         no part of a mass any more."""
         self._batch.begin()
+        moment = now_ms()
         self._batch.execute(
-            "UPDATE root SET refounded_ms = NULL, n_held = min(n_held, (SELECT coalesce(sum(n_files), 0)"
-            " FROM root_count WHERE root_id = ? AND presence = 2)) WHERE root_id = ?",
-            (root_id, root_id),
+            "UPDATE root SET refounded_ms = NULL, confirmed_ms = ?, n_held = min(n_held,"
+            " (SELECT coalesce(sum(n_files), 0) FROM root_count WHERE root_id = ? AND presence = 2))"
+            " WHERE root_id = ?",
+            (moment, root_id, root_id),
         )
         self._batch.event(
-            EventKind.CONFIRMED, at_ms=now_ms(), root_id=root_id, actor=actor, detail={"files": files}
+            EventKind.CONFIRMED, at_ms=moment, root_id=root_id, actor=actor, detail={"files": files}
         )
         self._batch.commit()

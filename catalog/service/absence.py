@@ -126,11 +126,17 @@ def _believe(  # noqa: PLR0917 - what confirm_absences has found
     settings = session.settings
     recent = _recent(session, root)
     rule = MassRule(settings.mass_missing_share, settings.mass_missing_files)
-    if rule.holds(max(len(gone), suspected) + recent, session.recorder.rows.living(root.root_id) + recent):
-        _hold(session, root, len(gone), tally)
+    mass = rule.holds(
+        max(len(gone), suspected) + recent, session.recorder.rows.living(root.root_id) + recent
+    )
+    # In a folder that was made anew, nothing that was in the old one is believed to be gone.
+    if mass or session.roots.by_id(root.root_id).refounded_ms is not None:
         later = time.monotonic() + settings.poll_interval_seconds
         for file_id in gone:
             session.suspects[file_id].next_look = later
+            session.suspects[file_id].held = True
+        held = sum(each.held for each in session.suspects.values() if each.row.root_id == root.root_id)
+        _hold(session, root, held, tally)
         return
     _hold(session, root, 0, tally)
     for file_id in gone:
@@ -143,7 +149,8 @@ def _believe(  # noqa: PLR0917 - what confirm_absences has found
 
 def _recent(session: Session, root: Root) -> int:
     """Files that went missing within the last hour and were not accepted as lost. While absences are held back:
-    within the hour before that began, and since, so that a mass is not let through piece by piece."""
+    within the hour before that began, and since, so that a mass is not let through piece by piece. What an admin
+    has confirmed, or knew of when he did, is no part of a mass any more."""
     known = session.losses.get(root.root_id)
     if known is None or time.monotonic() - known.counted >= COUNT_SECONDS:
         known = session.losses[root.root_id] = Losses(_count_losses(session, root), time.monotonic())
@@ -160,6 +167,9 @@ def _count_losses(session: Session, root: Root) -> int:
             (EVENT_KIND.number[EventKind.HELD], root.root_id),
         )
         since = min([since, *(row[0] - hour for row in began)])
+    confirmed_ms = session.roots.by_id(root.root_id).confirmed_ms
+    if confirmed_ms is not None:
+        since = max(since, confirmed_ms + 1)
     rows = batch.question(
         "SELECT count(*) FROM file WHERE root_id = ? AND presence = 3 AND state_since_ms >= ?"
         " AND retired_ms IS NULL AND (presence <> 1 OR outcome IN (0, 2, 3))",

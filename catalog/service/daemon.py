@@ -16,12 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from functools import partial
 from typing import Any, Final
 
 from catalog import notify
 from catalog.errors import CatalogError, DatabaseFull, Locked, UsageError
 from catalog.record.roots import Root
 from catalog.record.runs import Request
+from catalog.service.confirming import Confirmation, RequestedConfirmation
 from catalog.service.plans import Tally
 from catalog.service.rebase import RequestedRebase
 from catalog.service.reconcile import Phase, Reconcile
@@ -30,7 +32,7 @@ from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.service.signals import Stop
 from catalog.service.watching import ShareWatch
-from catalog.terms import RootState, counted, path_fields
+from catalog.terms import RootState, counted, path_fields, printable
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,7 @@ class Daemon:
         """Requests that are being worked on."""
         self._unsaid: deque[tuple[Request, dict[str, Any]]] = deque()
         """Answers that are not durable yet."""
+        self._confirmations: list[RequestedConfirmation] = []
         self._rebases: list[RequestedRebase] = []
         self._busy_since = time.monotonic()
 
@@ -144,6 +147,7 @@ class Daemon:
         more = False
         for watch in list(self.watches.values()):
             more = watch.tick() or more
+        self._confirmations = [each for each in self._confirmations if not each.step()]
         more = self._take_due() or more
         self._rebases = [each for each in self._rebases if not each.step()]
         if self.session.busy():
@@ -196,14 +200,24 @@ class Daemon:
         current = {root.root_id: root for root in self.session.roots.all()}
         for root_id in set(self.watches) - set(current):
             log.info("share %s was removed", self.watches[root_id].root.name)
-            self.watches.pop(root_id).stop("the share was removed")
-            self.shares.forget(root_id)
-            self.session.forget(root_id)
+            self._let_go(root_id, "the share was removed")
         for root_id, root in current.items():
             if self._stop():
                 return
-            if root_id not in self.watches and (self._only is None or root_id in self._only):
+            watch = self.watches.get(root_id)
+            if watch is not None and watch.root.path != root.path:
+                log.info("share %s is now at %s", root.name, printable(root.path))
+                self._let_go(root_id, "the share was relocated")
                 self._watch(root)
+            elif watch is not None:
+                self.shares.demand(root)
+            elif self._only is None or root_id in self._only:
+                self._watch(root)
+
+    def _let_go(self, root_id: int, why: str) -> None:
+        self.watches.pop(root_id).stop(why)
+        self.shares.forget(root_id)
+        self.session.forget(root_id)
 
     def _watch(self, root: Root) -> ShareWatch:
         opened = self.shares.open(root)
@@ -232,6 +246,9 @@ class Daemon:
             runs.take(request.request_id)
             self.session.commit()
             try:
+                if request.kind == "confirm-missing":
+                    self._start_confirmation(request)
+                    continue
                 if request.kind == "rebase":
                     self._start_rebase(request)
                 elif request.kind == "scan":
@@ -271,6 +288,15 @@ class Daemon:
             if target.root.root_id not in self.watches:
                 self._watch(target.root)
         RequestedScan(self, request, chosen).start()
+
+    def _start_confirmation(self, request: Request) -> None:
+        try:
+            root_id, until_ms = int(request.arguments["root_id"]), int(request.arguments["until_ms"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"a request that cannot be understood: {error!r}") from error
+        root = self.session.roots.by_id(root_id)
+        work = Confirmation(self.session, root, until_ms=until_ms, actor=request.arguments.get("actor"))
+        self._confirmations.append(RequestedConfirmation(work, partial(self.answer, request)))
 
     # ------------------------------------------------------------------------------------------ status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,8 @@ from catalog.service.session import Session
 from catalog.terms import RootState
 from catalog.watch.guard import RootCheck, ShareGuard, ShareIdentity
 from catalog.watch.mounts import probe
+
+log = logging.getLogger(__name__)
 
 
 def identity_text(identity: ShareIdentity) -> str:
@@ -46,6 +49,7 @@ class Shares:
         self._session = session
         self._guards: dict[int, ShareGuard] = {}
         self._probed: set[int] = set()
+        self._foundings: dict[int, int] = {}
         session.ask_share = self._ask
 
     def open(self, root: Root) -> Root:
@@ -57,9 +61,23 @@ class Shares:
         if guard is None:
             known = identity_of(root.identity) if root.identity else None
             guard = self._guards[root.root_id] = ShareGuard(root.path, known)
+        self.demand(root)
         self._session.roots_by_id[root.root_id] = root
         self.check(root)
         return self._session.roots_by_id[root.root_id]
+
+    def demand(self, root: Root) -> None:
+        """Let the guard look for the marker that the share is known by, if it is: an admin may have set it just
+        now. It takes precedence over what else is known."""
+        marker = root.marker.encode() if root.marker else None
+        guard = self._guards[root.root_id]
+        known = guard.identity.marker if guard.identity is not None else None
+        if known != marker:
+            guard.demand(marker)
+
+    def foundings(self, root_id: int) -> int:
+        """How often the folder of a share turned out to be another one: whatever watched the old one is deaf."""
+        return self._foundings.get(root_id, 0)
 
     def check(self, root: Root) -> RootCheck:
         """Ask the guard and record what it says."""
@@ -67,6 +85,8 @@ class Shares:
         if session.recorder.batch.open:
             session.commit()  # the answer may take its time, and others want to write
         check = guard.check(session.settings.guard_deadline_seconds)
+        if check.refounded:
+            check = self._found_anew(root, guard, check)
         session.lost_mounts[root.root_id] = check.lost
         current = session.roots_by_id[root.root_id]
         changed = (current.state, current.state_reason) != (check.state, check.reason or None)
@@ -78,6 +98,16 @@ class Shares:
             session.recorder.forget_mounts()
             session.roots_by_id[root.root_id] = session.roots.by_id(root.root_id)
         return check
+
+    def _found_anew(self, root: Root, guard: ShareGuard, check: RootCheck) -> RootCheck:
+        """Take the folder that is there now for the share: what is in it is looked at, and what is not in it is
+        held until somebody confirms that it is gone."""
+        assert check.seen is not None
+        log.warning("share %s: %s; what is not there any more is held back", root.name, check.reason)
+        guard.adopt(check.seen)
+        self._foundings[root.root_id] = self.foundings(root.root_id) + 1
+        self._session.roots.refounded(root, check.reason)
+        return RootCheck(RootState.ONLINE, seen=check.seen)
 
     def _learn(self, root: Root, identity: ShareIdentity) -> bool:
         """Keep what identifies the share, and what its stat fields are worth. True if the record changed."""
@@ -102,7 +132,7 @@ class Shares:
         )
         if unchanged:
             return False
-        self._session.roots.set_mount(root.root_id, mount)
+        self._session.roots.set_mount(root.root_id, mount, root.path)
         return True
 
     def there(self, root: Root) -> bool:

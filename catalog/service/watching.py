@@ -76,6 +76,7 @@ class ShareWatch:
         """A whole pass was asked for after the present one had begun."""
         self._following = False
         """Whether the share was online when it was looked at last, and is followed."""
+        self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
         self._borders: frozenset[bytes] = frozenset()
@@ -156,6 +157,8 @@ class ShareWatch:
             self._next_guard = now + self._settings.guard_interval_seconds
             if self._shares.check(self.root).online:
                 self._borders = borders_below(self.root.path)
+        if self._foundings != self._shares.foundings(self.root_id):
+            self._follow_anew()
         if self.online is not self._following:
             self._follow()
         if not self.online:
@@ -181,6 +184,13 @@ class ShareWatch:
             self._following = False
             self.events.stop()
             self.abandon(f"the share went {self.root.state.value}")
+
+    def _follow_anew(self) -> None:
+        """Another folder is the share now: of it, nothing was heard yet."""
+        self._foundings = self._shares.foundings(self.root_id)
+        self.lose("its folder was made anew")
+        if self.online and self._following:
+            self.start()
 
     def abandon(self, why: str) -> None:
         """Give a reconcile up; a new one is due at once, and finds again what was under suspicion."""

@@ -66,6 +66,7 @@ root = table(
     integer("uncovered_dirs", default=0),
     integer("refounded_ms", null=True),
     integer("confirmed_ms", null=True),
+    integer("confirmed_ms", null=True),
 )
 Index("uq_root_name", root.c.name, unique=True, sqlite_where=root.c.state != 3)
 Index("uq_root_path", root.c.path, unique=True, sqlite_where=root.c.state != 3)

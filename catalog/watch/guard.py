@@ -40,6 +40,8 @@ class ShareIdentity:
     source: bytes | None = None
     """``mounts.stable_source``: ``UUID=…``, device or ``server:/export``."""
     root_inode: int | None = None
+    born_ns: int | None = None
+    """When the folder was made: inode numbers are handed out again."""
     marker: bytes | None = None
     """The token of the marker file; when there is one, it alone decides."""
     not_empty: bool = False
@@ -57,8 +59,9 @@ class RootCheck:
     state: RootState
     reason: str = ""
     refounded: bool = False
-    """Replaced, but on the same file system: the folder was deleted, renamed or made anew. What is in it
-    may be scanned as new; what is not in it must not be taken for deleted without confirmation."""
+    """Replaced, but by somebody's decision and no mount's failure: the folder was deleted, renamed or made anew,
+    or a link on the way to it was turned elsewhere. What is in it may be scanned as new, after ``adopt``; what
+    is not in it must not be taken for deleted without confirmation."""
     lost: frozenset[bytes] = frozenset()
     """Nested mounts (relative paths) that are not mounted now: everything below them is unknown."""
     seen: ShareIdentity | None = None
@@ -154,6 +157,7 @@ def _sighted(answer: dict[str, Any], mount: Mount | None, table: list[Mount]) ->
         fstype=mount.fstype if mount else None,
         source=stable_source(mount) if mount else None,
         root_inode=answer.get("inode"),
+        born_ns=answer.get("born"),
         marker=bytes.fromhex(answer["marker"]) if answer.get("marker") else None,
         not_empty=not answer.get("empty", True),
         mount_point=mount.point if mount else None,
@@ -165,17 +169,22 @@ def _sighted(answer: dict[str, Any], mount: Mount | None, table: list[Mount]) ->
 def judge(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck:
     """Whether what is seen is the share that is known. Pure; ``mount`` is where the root lies now."""
     if known.marker is not None:
-        return _judge_marker(known, seen)
-    for judgement in (_judge_mount, _judge_folder, _judge_content):
+        return _judge_marker(known, seen, mount)
+    for judgement in (_judge_way, _judge_mount, _judge_folder, _judge_content):
         check = judgement(known, seen, mount)
         if check is not None:
             return replace(check, seen=seen)
     return RootCheck(RootState.ONLINE, lost=known.nested - seen.nested, seen=seen)
 
 
-def _judge_marker(known: ShareIdentity, seen: ShareIdentity) -> RootCheck:
+def _judge_marker(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck:
     if seen.marker is None:
-        return RootCheck(RootState.OFFLINE, f"the marker {os.fsdecode(MARKER)} is not there", seen=seen)
+        unmounted = _judge_mount(known, seen, mount)
+        if unmounted is not None and unmounted.state is RootState.OFFLINE:
+            return replace(unmounted, seen=seen)
+        # An empty folder is what an unmounted share leaves; files without their marker are somebody else's.
+        state = RootState.REPLACED if seen.not_empty else RootState.OFFLINE
+        return RootCheck(state, f"the marker {os.fsdecode(MARKER)} is not there", seen=seen)
     if seen.marker != known.marker:
         reason = f"the marker {os.fsdecode(MARKER)} belongs to another share"
         return RootCheck(RootState.REPLACED, reason, seen=seen)
@@ -205,16 +214,28 @@ def _judge_mount(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None)
     return RootCheck(RootState.REPLACED, f"another file system is mounted here: {now}, not {was}")
 
 
+def _judge_way(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck | None:
+    """A link that leads elsewhere was turned by somebody; no mount that fails does that."""
+    del mount
+    if seen.realpath == known.realpath:
+        return None
+    reason = f"the path now leads to {printable(seen.realpath)}, not to {printable(known.realpath)}"
+    return RootCheck(RootState.REPLACED, reason, refounded=True)
+
+
 def _judge_folder(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck | None:
-    if seen.realpath != known.realpath:
-        reason = f"the path now leads to {printable(seen.realpath)}, not to {printable(known.realpath)}"
-        return RootCheck(RootState.REPLACED, reason, refounded=True)
-    trusted = trust_of(mount).inode_trusted
-    if trusted and known.root_inode is not None and seen.root_inode != known.root_inode:
-        return RootCheck(
-            RootState.REPLACED, "the folder was deleted or renamed and made anew", refounded=True
-        )
-    return None
+    if not trust_of(mount).inode_trusted or known.root_inode is None:
+        return None
+    of_one_birth = None in (known.born_ns, seen.born_ns) or known.born_ns == seen.born_ns
+    if seen.root_inode == known.root_inode and of_one_birth:
+        return None
+    point = mount.point if mount is not None else b"/"
+    if known.mount_point is not None and point != known.mount_point:
+        # Folders of one file system, bound here and there: the file system alone does not tell them apart.
+        if len(point) < len(known.mount_point):
+            return RootCheck(RootState.OFFLINE, f"{printable(known.mount_point)} is not mounted")
+        return RootCheck(RootState.REPLACED, f"another folder is mounted at {printable(point)}")
+    return RootCheck(RootState.REPLACED, "the folder was deleted or renamed and made anew", refounded=True)
 
 
 def _judge_content(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck | None:
@@ -263,10 +284,17 @@ class ShareGuard:
                 self._learn(seen)
             return check
 
-    def adopt(self, seen: ShareIdentity, *, use_marker: bool = False) -> None:
-        """Take what is there now for the share (after ``root relocate``, ``mark``, a confirmed change)."""
+    def adopt(self, seen: ShareIdentity) -> None:
+        """Take what is there now for the share."""
         with self._lock:
-            self.identity = seen if use_marker else replace(seen, marker=None)
+            self.identity = replace(seen, marker=None)
+
+    def demand(self, marker: bytes | None) -> None:
+        """Know the share by the token of its marker from now on; None: by everything else, as without one."""
+        with self._lock:
+            known = self.identity or ShareIdentity(realpath=self.root)
+            if known.marker != marker:
+                self.identity = replace(known, marker=marker)
 
     def _learn(self, seen: ShareIdentity) -> None:
         """Fill in what was not known, and keep what may only grow."""

@@ -189,6 +189,7 @@ STATEMENTS = (
         uncovered_dirs INTEGER DEFAULT 0 NOT NULL,
         refounded_ms INTEGER,
         confirmed_ms INTEGER,
+        confirmed_ms INTEGER,
         CONSTRAINT pk_root PRIMARY KEY (root_id)
     )
      STRICT

@@ -353,14 +353,15 @@ def test_mass_of_absences_is_held_back(catalog_cli: Any, tmp_path: Path, ask: As
     assert set(ask.states().values()) == {"present"}
 
 
-def test_replaced_share_is_not_taken_for_a_deletion(catalog_cli: Any, share: Path, ask: Asking) -> None:
+def test_folder_made_anew_is_not_taken_for_a_deletion(catalog_cli: Any, share: Path, ask: Asking) -> None:
     catalog_cli("scan", share)
     shutil.move(share, share.with_name("elsewhere"))
-    share.mkdir()
+    picture(share / "new.tif", 1)
     ran = catalog_cli("scan", share, "--json")
     assert ran.code == 3
-    assert ran.json["roots"][0]["state"] == "replaced"
-    assert set(ask.states().values()) == {"offline"}
+    assert ran.json["files"]["held_missing"] == 3
+    assert "catalog root confirm-missing" in ran.stderr
+    assert set(ask.states().values()) == {"suspect", "present"}
 
 
 # ----------------------------------------------------------------------------------------------- errors

@@ -258,7 +258,7 @@ def test_what_check_complains_of(rows: CatalogueRows, connection: Connection) ->
     assert status(connection, rows.database).problems == (
         "near: 1 case of critical drift open",
         "far is offline: not mounted",
-        "near: 70 absences held back until an admin confirms",
+        "near: 70 absences held back until an admin confirms: catalog root confirm-missing near",
         "1 path waiting, the oldest for 61 minutes",
         "near: 1 folder not watched, only polled",
     )

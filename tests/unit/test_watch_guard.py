@@ -13,6 +13,7 @@ import pytest
 
 from catalog.errors import NotFound
 from catalog.terms import RootState
+from catalog.watch import lookout
 from catalog.watch.guard import MARKER, ShareGuard, ShareIdentity, identify, judge
 from catalog.watch.mounts import Mount, parse, stable_source
 
@@ -77,14 +78,37 @@ def test_a_folder_made_anew_on_the_same_disk_is_refounded():
     assert check.refounded
 
 
+def test_an_inode_that_was_handed_out_again_is_told_by_its_birth():
+    known = seen_on(EXT4, born_ns=1)
+    assert judge(known, seen_on(EXT4, born_ns=2), EXT4).refounded
+    assert judge(known, seen_on(EXT4, born_ns=1), EXT4).online
+    assert judge(known, seen_on(EXT4), EXT4).online
+    assert judge(seen_on(SSHFS, born_ns=1), seen_on(SSHFS, born_ns=2), SSHFS).online
+
+
+def test_the_birth_of_a_folder_is_seen(tmp_path: Path):
+    if lookout.born_ns(os.fsencode(tmp_path)) is None:
+        pytest.skip("this file system does not tell when a folder was made")
+    before = time.time_ns()
+    folder = os.fsencode(tmp_path / "new")
+    os.mkdir(folder)
+    born = lookout.born_ns(folder)
+    assert born is not None
+    assert before - 1_000_000_000 <= born <= time.time_ns()
+    os.chmod(folder, 0o700)
+    assert identify(folder).born_ns == born
+
+
 def test_inodes_that_a_mount_invents_decide_nothing():
     assert state(seen_on(SSHFS), seen_on(SSHFS, root_inode=3), SSHFS) is RootState.ONLINE
 
 
 def test_a_retargeted_link_is_replaced():
-    check = judge(seen_on(EXT4), seen_on(EXT4, realpath=b"/srv/other"), EXT4)
-    assert check.state is RootState.REPLACED
-    assert "/srv/other" in check.reason
+    for mount in (EXT4, NFS):  # the other folder may lie on another file system
+        check = judge(seen_on(EXT4), seen_on(mount, realpath=b"/srv/other"), mount)
+        assert check.state is RootState.REPLACED
+        assert check.refounded
+        assert "/srv/other" in check.reason
 
 
 def test_emptied_remote_shares_are_offline_and_emptied_local_folders_are_not():
@@ -99,7 +123,22 @@ def test_a_marker_alone_decides():
     known = seen_on(EXT4, marker=b"token")
     assert state(known, seen_on(NFS, marker=b"token", root_inode=9), NFS) is RootState.ONLINE
     assert state(known, seen_on(EXT4, marker=b"other"), EXT4) is RootState.REPLACED
-    assert state(known, seen_on(EXT4), EXT4) is RootState.OFFLINE
+
+
+def test_files_without_the_marker_are_another_share_and_an_empty_folder_is_unmounted():
+    known = seen_on(EXT4, marker=b"token")
+    assert state(known, seen_on(EXT4), EXT4) is RootState.REPLACED
+    assert state(known, seen_on(EXT4, not_empty=False), EXT4) is RootState.OFFLINE
+    assert state(known, seen_on(ROOT), ROOT) is RootState.OFFLINE  # files below a mount point
+
+
+def test_a_folder_of_the_same_disk_that_is_bound_or_not_bound_here_is_told_from_a_folder_made_anew():
+    disk = replace(ROOT, point=b"/srv/share")
+    bound = seen_on(disk, fsid=7)
+    unbound = judge(bound, seen_on(ROOT, fsid=7, root_inode=99), ROOT)
+    assert (unbound.state, unbound.refounded) == (RootState.OFFLINE, False)
+    over = judge(seen_on(ROOT, fsid=7), seen_on(disk, fsid=7, root_inode=99), disk)
+    assert (over.state, over.refounded) == (RootState.REPLACED, False)
 
 
 def test_a_lost_mount_inside_the_share_is_named():
@@ -164,15 +203,17 @@ def test_markers_are_read_when_they_count(guard: ShareGuard):
     seen = identify(guard.root)
     assert seen.marker == b"token"
     assert guard.check().online
-    guard.adopt(seen, use_marker=True)
+    guard.demand(seen.marker)
     assert guard.check().online
     with open(marker, "wb") as stream:
         stream.write(b"\xffother")
     assert guard.check().state is RootState.REPLACED
     os.unlink(marker)
-    assert guard.check().state is RootState.OFFLINE
+    assert guard.check().state is RootState.REPLACED
     os.mkfifo(marker)  # must not be waited for
-    assert guard.check(2.0).state is RootState.OFFLINE
+    assert guard.check().state is RootState.REPLACED
+    guard.demand(None)
+    assert guard.check().online
 
 
 def test_names_that_are_not_text(tmp_path: Path):
