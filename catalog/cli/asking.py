@@ -176,11 +176,11 @@ def moment_ms(text: str | None) -> int | None:
 # ------------------------------------------------------------------------------------------------- for eyes
 
 
-def path_of(row: Mapping[str, Any]) -> bytes:
+def path_of(row: Mapping[str, Any], name: str = "path") -> bytes:
     """The bytes of a row's path, from its JSON fields."""
-    if "path_b64" in row:
-        return base64.b64decode(row["path_b64"])
-    return str(row["path"]).encode()
+    if f"{name}_b64" in row:
+        return base64.b64decode(row[f"{name}_b64"])
+    return str(row[name]).encode()
 
 
 def shown_path(path: bytes) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from catalog.cli.asking import path_of, short_time, shown_path
 from catalog.cli.output import Column, Listing
 from catalog.terms import counted
+
+if TYPE_CHECKING:
+    from catalog.query.drift import Case
 
 Row = Mapping[str, Any]
 
@@ -29,7 +32,7 @@ def listing(every: bool) -> Listing:
             Column("at", lambda row: short_time(row["at"])),
             *state,
             Column("path", _place, flexible=True),
-            Column("reason", lambda row: "; ".join(row["reasons"])),
+            Column("reason", lambda row: "; ".join(row.get("told", row["reasons"]))),
         ),
         (
             "id",
@@ -53,10 +56,19 @@ def listing(every: bool) -> Listing:
             "reasons",
             "restored_from",
             "good_copy",
+            "good_copy_relation",
         ),
         "no drift",
         path_of,
     )
+
+
+def told(case: Case) -> tuple[str, ...]:
+    """The reasons of a case, and where the old picture is to be had if the file has lost it."""
+    from catalog.drift import good_copy_sentence
+
+    copy = case.picture_elsewhere
+    return case.reasons if copy is None else (*case.reasons, good_copy_sentence(shown_path(copy.path)))
 
 
 def _place(row: Row) -> str:

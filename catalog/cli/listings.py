@@ -18,6 +18,7 @@ from catalog.cli.asking import (
     path_column,
     path_of,
     short_time,
+    shown_path,
     size_column,
     time_column,
     words_of,
@@ -273,11 +274,14 @@ def missing(
     only_paths0: Paths0 = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
-    """Which files are proven gone, since when, and is there a copy left?"""
+    """Which files are proven gone, since when, and is there a copy left?
+
+    copies elsewhere: files with the bytes that were seen last, also on shares that are away. good copy: one
+    that can be fetched now and holds what was accepted as good, the same as in query drift.
+    """
     with importing():
         from catalog.cli.output import Column, Listing
-        from catalog.query.troubles import missing as ask
-        from catalog.query.troubles import missing_fields
+        from catalog.query.troubles import missing_rows
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     listing = Listing(
@@ -285,8 +289,9 @@ def missing(
         (
             time_column("since"),
             size_column(),
-            Column("copies left", lambda row: str(row["copies"]), right=True),
+            Column("copies elsewhere", lambda row: str(row["copies"]), right=True),
             path_column(),
+            Column("good copy", _good_copy_words, flexible=True),
             column("reason"),
         ),
         (
@@ -301,14 +306,22 @@ def missing(
             "last_changed",
             "verified",
             "copies",
+            "good_copy",
+            "good_copy_relation",
         ),
         "no missing files",
         path_of,
     )
     with asking(context, paths, root, glob) as asked:
-        rows = (missing_fields(each) for each in ask(asked.connection, asked.scope, limit=beyond(limit)))
+        rows = missing_rows(asked.connection, asked.scope, limit=beyond(limit))
         found = answer_listing(asked, "catalog.missing/1", listing, rows, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+
+
+def _good_copy_words(row: Mapping[str, Any]) -> str:
+    if row["good_copy"] is None:
+        return "none"
+    return f"{shown_path(path_of(row, 'good_copy'))} ({row['good_copy_relation']})"
 
 
 Premis = Annotated[bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)]

@@ -130,7 +130,7 @@ def drift(
     Open cases come by urgency, then newest first. Cases that share one cause are one line of the table.
     """
     with importing():
-        from catalog.cli.cases import listing, together
+        from catalog.cli.cases import listing, together, told
         from catalog.query.drift import Wanted, drift_cases
         from catalog.query.outdated import lacking_judgements
 
@@ -147,8 +147,11 @@ def drift(
     )
     with asking(context, paths, root, glob, lacking=lacking_judgements) as asked:
         cases = drift_cases(asked.connection, asked.scope, wanted, limit=beyond(limit))
-        rows: Iterable[Mapping[str, Any]] = (case.fields() for case in cases)
-        if form is Format.TABLE and limit is None:
+        words = form is Format.TABLE
+        rows: Iterable[Mapping[str, Any]] = (
+            {**case.fields(), "told": told(case)} if words else case.fields() for case in cases
+        )
+        if words and limit is None:
             rows = together(rows)
         found = answer_listing(asked, "catalog.drift/1", listing(every), rows, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from catalog.cli.asking import importing, short_time, shown_path
+from catalog.cli.cases import told
 from catalog.cli.context import invocation
 from catalog.cli.options import AllowIncomplete, Json, conclude
 from catalog.terms import counted, human_size, iso_ns
@@ -84,7 +85,7 @@ def _file(history: History) -> Iterator[str]:
         yield "open drift"
         for case in open_cases:
             yield f"  {case.severity.value} {case.kind.value} ({case.manner.value}), case {case.drift_id}"
-            for reason in case.reasons:
+            for reason in told(case):
                 yield f"    {reason}"
     yield from _time_line(history)
 

@@ -79,13 +79,13 @@ def restored_sentence(date: str) -> str:
     return f"back to the content of {printable(date)}"
 
 
-def swapped_sentence(path: bytes | str) -> str:
-    """For two files that exchanged their contents: the other one."""
-    return f"contents swapped with {printable(path)}"
+def swapped_sentence(path: bytes | str, date: str) -> str:
+    """For two files that exchanged their contents: where the other one was when that was seen."""
+    return f"contents swapped with {printable(path)}, as seen {printable(date)}"
 
 
 def good_copy_sentence(path: bytes | str) -> str:
-    """For a file whose old pixels still exist elsewhere in the catalogue: where."""
+    """For a file whose old pixels still exist elsewhere in the catalogue: where they are now."""
     return f"a good copy of the old picture is {printable(path)}"
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
 
 from catalog.query.files import chunks
+from catalog.query.good_copies import GoodCopy, good_copies, good_copy_fields
 from catalog.query.opening import let_go
 from catalog.query.scope import Root, Scope
 from catalog.store.codes import FIDELITY
 from catalog.store.schema import analysis, content, dir_, drift, file, raster, revision
-from catalog.terms import Fidelity, Kind, Level, Manner, Severity, iso, path_fields, printed
+from catalog.terms import Fidelity, Kind, Level, Manner, Severity, iso, path_fields, printable, printed
 
 SEVERITY: Final = {1: Severity.INFO, 2: Severity.NOTICE, 3: Severity.WARNING, 4: Severity.CRITICAL}
 _NUMBER: Final = {severity: number for number, severity in SEVERITY.items()}
@@ -65,11 +66,26 @@ class Case:
     old: State
     new: State
     reasons: tuple[str, ...]
+    """As they were found when the case became what it is."""
     detail: dict[str, Any] = field(default_factory=dict)
+    good_copy: GoodCopy | None = None
+    """Of an open case: where the accepted bytes or pixels are to be had now."""
 
     @property
     def open(self) -> bool:
         return self.closed_ms is None
+
+    @property
+    def picture_elsewhere(self) -> GoodCopy | None:
+        """The good copy, if the file itself has lost the picture and no reason names the copy already."""
+        copy = self.good_copy
+        if (
+            copy is None
+            or self.kind in SAME_PIXELS
+            or self.detail.get("swapped_with") == printable(copy.path)
+        ):
+            return None
+        return copy
 
     def fields(self) -> dict[str, Any]:
         return {
@@ -85,7 +101,7 @@ class Case:
             "new": self.new.fields(),
             "reasons": list(self.reasons),
             "restored_from": self.detail.get("restored_from"),
-            "good_copy": self.detail.get("good_copy"),
+            **good_copy_fields(self.good_copy),
             "opened": iso(self.opened_ms),
             "closed": iso(self.closed_ms),
             "resolution": self.resolution,
@@ -197,6 +213,7 @@ def _details() -> Any:
     statement = (
         select(
             drift.c.drift_id,
+            drift.c.file_id,
             file.c.root_id,
             dir_.c.path,
             file.c.name,
@@ -224,7 +241,7 @@ def _details() -> Any:
 _DETAILS: Final = _details()
 
 
-def _case(row: Any, roots: dict[int, Root]) -> Case:
+def _case(row: Any, roots: dict[int, Root], copies: dict[int, GoodCopy]) -> Case:
     kind = Kind(row.kind)
     root = roots[row.root_id]
     return Case(
@@ -242,6 +259,7 @@ def _case(row: Any, roots: dict[int, Root]) -> Case:
         State() if kind in _CONTENTLESS else _NEW.state(row),
         tuple(json.loads(row.reasons)),
         json.loads(row.detail) if row.detail else {},
+        copies.get(row.file_id) if row.closed_ms is None else None,
     )
 
 
@@ -256,10 +274,15 @@ def drift_cases(
     let_go(connection)
     for chunk in chunks(ids):
         found = {row.drift_id: row for row in connection.execute(_DETAILS, {"ids": chunk})}
+        copies = good_copies(connection, _open_files(found.values()))
         let_go(connection)
         for drift_id in chunk:
             if drift_id in found and found[drift_id].root_id in scope.by_id:
-                yield _case(found[drift_id], scope.by_id)
+                yield _case(found[drift_id], scope.by_id, copies)
+
+
+def _open_files(rows: Iterable[Any]) -> list[int]:
+    return [row.file_id for row in rows if row.closed_ms is None]
 
 
 def _ids(connection: Connection, scope: Scope, wanted: Wanted, limit: int | None) -> array[int]:
@@ -285,4 +308,5 @@ def cases_of_file(connection: Connection, file_id: int, root: Root) -> list[Case
         ).scalars()
     )
     rows = connection.execute(_DETAILS, {"ids": ids}).all() if ids else []
-    return sorted((_case(row, {row.root_id: root}) for row in rows), key=lambda case: case.drift_id)
+    copies = good_copies(connection, _open_files(rows))
+    return sorted((_case(row, {row.root_id: root}, copies) for row in rows), key=lambda case: case.drift_id)

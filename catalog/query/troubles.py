@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from catalog.query.files import FileFacts, facts_in_order, file_ids
+from catalog.query.files import FileFacts, chunks, facts_in_order, facts_of, file_ids
+from catalog.query.good_copies import GoodCopy, good_copies, good_copy_fields
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, ODD, Root, Scope
 from catalog.store.codes import OUTCOME
@@ -97,8 +98,26 @@ def missing(connection: Connection, scope: Scope, *, limit: int | None = None) -
     return facts_in_order(connection, ids, scope.by_id)
 
 
-def missing_fields(facts: FileFacts) -> dict[str, Any]:
-    """The row as JSON shows it (``catalog.missing/1``)."""
+def missing_rows(
+    connection: Connection, scope: Scope, *, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """The files of ``missing`` as JSON shows them, each with where its picture is to be had now."""
+    ids = file_ids(connection, scope, states=("missing",), limit=limit)
+    let_go(connection)
+    for chunk in chunks(ids):
+        found, copies = facts_of(connection, chunk, scope.by_id), good_copies(connection, chunk)
+        let_go(connection)
+        yield from (
+            missing_fields(found[file_id], copies.get(file_id)) for file_id in chunk if file_id in found
+        )
+
+
+def missing_fields(facts: FileFacts, copy: GoodCopy | None) -> dict[str, Any]:
+    """The row as JSON shows it (``catalog.missing/1``).
+
+    ``copies`` counts the files that may still be there with the bytes that were seen last, wherever they are;
+    ``good_copy`` is that of ``query drift``: one that can be fetched now, and holds what was accepted as good.
+    """
     digests = facts.digests()
     return {
         "root": facts.root.name,
@@ -112,4 +131,5 @@ def missing_fields(facts: FileFacts) -> dict[str, Any]:
         "last_changed": iso(facts.changed_ms),
         "verified": iso(facts.verified_ms),
         "copies": facts.copies,
+        **good_copy_fields(copy),
     }

@@ -10,7 +10,6 @@ from catalog import drift
 from catalog.record.batch import Batch, now_ms
 from catalog.record.facts import Decoders
 from catalog.record.rows import FileRow, Rows
-from catalog.store.codes import FIDELITY
 from catalog.store.facts import load_analysis
 from catalog.terms import (
     EventKind,
@@ -130,10 +129,9 @@ class Cases:
             reasons.append(drift.restored_sentence(iso(earlier[1]) or ""))
         other = self._swapped_with(row, baseline, content_id)
         if other is not None:
-            detail["swapped_with"] = printable(other[1])
-            reasons.append(drift.swapped_sentence(printable(other[1])))
-        elif verdict.kind in (Kind.PICTURE, Kind.BROKEN, Kind.UNPROVEN):
-            self._note_good_copy(row, baseline, reasons, detail)
+            moment = iso(now_ms()) or ""
+            detail |= {"swapped_with": printable(other[1]), "swapped_seen": moment}
+            reasons.append(drift.swapped_sentence(printable(other[1]), moment))
         return Judgement(verdict, verdict.kind, tuple(reasons), detail, other[0] if other else None)
 
     def settle(self, row: FileRow, judgement: Judgement | None, rev_id: int) -> None:
@@ -157,12 +155,10 @@ class Cases:
             return
         state = "missing" if kind is Kind.MISSING else "unreadable"
         verdict = drift.verdict(self.evidence(baseline), Evidence(state, reason=reason), Manner.ORDINARY)
-        reasons, detail = list(verdict.reasons), dict[str, Any]()
-        self._note_good_copy(row, baseline, reasons, detail)
         case = self._open_case(row.file_id)
         # What was found out about the content before outlives the absence.
         chain = case.detail.get("chain", []) if case else []
-        self._write(row, Judgement(verdict, kind, tuple(reasons), detail), row.rev_id, chain)
+        self._write(row, Judgement(verdict, kind, verdict.reasons, {}), row.rev_id, chain)
 
     def read_again(self, row: FileRow) -> None:
         """The file was missing, unreadable or at work, and holds the content that it held before."""
@@ -324,49 +320,16 @@ class Cases:
         found = self._batch.rows(
             "SELECT drift_id, reasons, detail FROM drift WHERE file_id = ? AND closed_ms IS NULL", (file_id,)
         )
-        sentence = drift.swapped_sentence(printable(path))
-        if not found or sentence in json.loads(found[0][1]):
+        detail = json.loads(found[0][2] or "{}") if found else {}
+        if not found or detail.get("swapped_with") == printable(path):
             return
-        detail = {**json.loads(found[0][2] or "{}"), "swapped_with": printable(path)}
-        reasons = [*json.loads(found[0][1]), sentence]
+        moment = iso(now_ms()) or ""
+        detail |= {"swapped_with": printable(path), "swapped_seen": moment}
+        reasons = [*json.loads(found[0][1]), drift.swapped_sentence(printable(path), moment)]
         self._batch.execute(
             "UPDATE drift SET reasons = ?, detail = ? WHERE drift_id = ?",
             (json.dumps(reasons), json.dumps(detail, sort_keys=True), found[0][0]),
         )
-
-    def _note_good_copy(
-        self, row: FileRow, baseline: int, reasons: list[str], detail: dict[str, Any]
-    ) -> None:
-        copy = self._good_copy(row, baseline)
-        if copy is not None:
-            detail["good_copy"] = printable(copy)
-            reasons.append(drift.good_copy_sentence(printable(copy)))
-
-    def _good_copy(self, row: FileRow, baseline: int) -> bytes | None:
-        """The path of another living file with the baseline's bytes, or else provably with its pixels."""
-        select = (
-            "SELECT r.path, d.path, f.name FROM {} JOIN dir AS d ON d.dir_id = f.dir_id"
-            " JOIN root AS r ON r.root_id = f.root_id"
-            " WHERE f.presence <> 3 AND f.presence = 1 AND f.outcome = 1 AND r.state = 1 AND f.file_id <> ?"
-        )
-        # An old epoch's digest of a lossy codec is comparable to nothing (docs/pixel-checksum.md).
-        sound = f"({{0}}.fidelity = {_EXACT} OR ({{0}}.fidelity = {_DECODER} AND {{0}}.epoch_id = ?))"
-        epoch = self._facts.decoders.epoch_id
-        rows = self._batch.rows(
-            select.format("file AS f") + " AND f.content_id = ? LIMIT 1", (row.file_id, baseline)
-        ) or self._batch.rows(
-            select.format(
-                "analysis AS a JOIN file AS f ON f.pixel_id = a.pixel_id JOIN analysis AS n"
-                " ON n.content_id = f.content_id AND n.pixel_id = a.pixel_id"
-            )
-            + f" AND a.content_id = ? AND {sound.format('a')} AND {sound.format('n')} LIMIT 1",
-            (row.file_id, baseline, epoch, epoch),
-        )
-        return _path(rows[0]) if rows else None
-
-
-_EXACT: Final = FIDELITY.number[Fidelity.EXACT]
-_DECODER: Final = FIDELITY.number[Fidelity.DECODER]
 
 
 def _path(row: Any) -> bytes:

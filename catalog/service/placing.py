@@ -89,6 +89,7 @@ class Placing:
                 session.recorder.displace(move.there)
                 continue
             session.recorder.batch.run_id = move.arrival.plan.run_id
-            reason = f"another file was renamed over it: {printable(move.row.path)}"
-            session.recorder.missing(move.there, reason)
+            reason = f"another file was renamed over it: {printable(move.row.absolute)}"
+            if session.recorder.missing(move.there, reason):
+                move.arrival.plan.tally.missing += 1
             session.suspects.pop(move.there.file_id, None)

@@ -258,7 +258,7 @@ def test_drift_as_json_is_that_of_the_contract(catalog_cli: Any, full: Path) -> 
     for side in ("old", "new"):
         assert set(case[side]) == {"revision", "raw_sha256", "payload", "pixels", "view"}
     assert case["reasons"] == ["the picture\x1b changed", "size 900 → 1,000"]
-    assert (case["restored_from"], case["good_copy"]) == (None, None)
+    assert (case["restored_from"], case["good_copy"]) == (None, str(full / "keep.tif"))
 
 
 @pytest.mark.parametrize(

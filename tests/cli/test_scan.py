@@ -278,12 +278,15 @@ def test_file_renamed_over_another_keeps_its_history_and_the_other_is_missing(
     ids = {row["relative_path"]: row["file_id"] for row in ask("SELECT * FROM v_file")}
     one.rename(two)
     answer = catalog_cli("scan", folder, "--json").json
-    assert (answer["files"]["moved"], answer["files"]["changed"]) == (1, 0)
+    files = answer["files"]
+    assert (files["moved"], files["changed"], files["missing"]) == (1, 0, 1)
     rows = {row["file_id"]: row for row in ask("SELECT * FROM v_file")}
     mover, other = rows[ids["1.tif"]], rows[ids["2.tif"]]
     assert (mover["relative_path"], mover["state"]) == ("2.tif", "present")
     assert (other["relative_path"], other["state"]) == ("2.tif", "missing")
-    assert "renamed over" in other["reason"]
+    assert other["reason"] == f"another file was renamed over it: {one}"
+    (lost,) = catalog_cli("query", "missing", "--json").json["files"]
+    assert (lost["path"], lost["reason"]) == (str(two), other["reason"])
 
 
 def test_copy_has_a_history_of_its_own(catalog_cli: Any, share: Path, ask: Asking) -> None:

@@ -267,7 +267,9 @@ def test_metadata_outside_the_tags_has_a_reason_too() -> None:
 
 def test_facts_about_other_files_have_their_sentences() -> None:
     assert restored_sentence("2025-11-02") == "back to the content of 2025-11-02"
-    assert swapped_sentence(b"b\x1b[31m.tif") == r"contents swapped with b\x1b[31m.tif"
+    assert swapped_sentence(b"b\x1b[31m.tif", "2025-10-09") == (
+        r"contents swapped with b\x1b[31m.tif, as seen 2025-10-09"
+    )
     assert good_copy_sentence("copies/a.tif") == "a good copy of the old picture is copies/a.tif"
 
 

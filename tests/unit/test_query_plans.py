@@ -14,6 +14,7 @@ from catalog.query.drift import Wanted, drift_cases
 from catalog.query.dupes import dupes
 from catalog.query.events import events
 from catalog.query.files import STATES, files
+from catalog.query.good_copies import good_copies
 from catalog.query.history import show
 from catalog.query.opening import driver, opened
 from catalog.query.resolving import resolve
@@ -21,7 +22,7 @@ from catalog.query.scope import Scope
 from catalog.query.standing import standing
 from catalog.query.status import status
 from catalog.query.tags import files_with_tag
-from catalog.query.troubles import errors, missing
+from catalog.query.troubles import errors, missing_rows
 from catalog.terms import EventKind, Fidelity, Kind, Level, Outcome, Presence, Severity, Tag
 from tests.unit.catalogue_rows import CatalogueRows, Picture
 
@@ -86,6 +87,7 @@ FIRST_PAGES: dict[str, Ask] = {
     "dupes on screen": lambda c, s: page(dupes(c, s, level=Level.VIEW, limit=PAGE).groups),
     "dupes of some size": lambda c, s: page(dupes(c, s, min_size=10, limit=PAGE).groups),
     "drift": lambda c, s: page(drift_cases(c, s, limit=PAGE)),
+    "good copies": lambda c, _: good_copies(c, range(1, PAGE)),
     "drift of a kind": lambda c, s: page(drift_cases(c, s, Wanted(kinds=[Kind.PICTURE]), limit=PAGE)),
     "urgent drift": lambda c, s: page(drift_cases(c, s, Wanted(severity=Severity.CRITICAL), limit=PAGE)),
     "all drift": lambda c, s: page(drift_cases(c, s, Wanted(closed=True), limit=PAGE)),
@@ -96,7 +98,7 @@ FIRST_PAGES: dict[str, Ask] = {
         for state in STATES
     },
     "errors": lambda c, s: page(errors(c, s, limit=PAGE)),
-    "missing": lambda c, s: page(missing(c, s, limit=PAGE)),
+    "missing": lambda c, s: page(missing_rows(c, s, limit=PAGE)),
     "events": lambda c, s: page(events(c, s, limit=PAGE)),
     "events of a kind": lambda c, s: page(events(c, s, kinds=[EventKind.CHANGED], limit=PAGE)),
     "tags": lambda c, s: page(files_with_tag(c, s, "Compression", "1", limit=PAGE)),
