@@ -213,6 +213,14 @@ class Settings:
         "auto", MODE, "How changes are noticed; `auto` decides by the kind of file system"
     )
     max_rate_bytes: int = _setting(0, SIZE, "Bytes a second that are read from shares; 0 = unlimited")
+    audit_days: int = _setting(
+        0,
+        NUMBER,
+        "Age in days at which the daemon reads a file again to verify it; 0 = it audits only when asked",
+    )
+    audit_rate_bytes: int = _setting(
+        10_000_000, SIZE, "Bytes a second that the daemon's own audit reads; 0 = unlimited"
+    )
     auto_accept: tuple[Kind, ...] = _setting(
         (), KINDS, "Kinds of drift that become the new baseline by themselves"
     )

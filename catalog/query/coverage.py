@@ -12,9 +12,9 @@ from sqlalchemy.sql.functions import coalesce
 
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, ODD, TOMBSTONE, Root, Scope
-from catalog.store.codes import OUTCOME
-from catalog.store.schema import content, dir_, file, file_check
-from catalog.terms import Outcome, iso, path_fields
+from catalog.store.codes import OUTCOME, ROOT_STATE
+from catalog.store.schema import content, dir_, file, file_check, root
+from catalog.terms import Outcome, RootState, iso, path_fields
 
 DAY_MS: Final = 86_400_000
 WITHIN_DAYS: Final = (30, 90, 365)
@@ -123,6 +123,7 @@ class Agenda:
         return len(self.ids)
 
 
+_READ: Final = (Outcome.OK, Outcome.UNDECODABLE, Outcome.OTHER)
 _PENDING: Final = OUTCOME.number[Outcome.PENDING]
 
 
@@ -162,6 +163,21 @@ def agenda(connection: Connection, scope: Scope, *, before_ms: int) -> Agenda:
             sizes.append(size)
     let_go(connection)
     return Agenda(ids, sizes, files)
+
+
+def any_due(connection: Connection, *, before_ms: int) -> bool:
+    """Whether any share that is online holds a file which no audit has read since then."""
+    online = ROOT_STATE.number[RootState.ONLINE]
+    statement = (
+        select(file.c.file_id)
+        .join(root, root.c.root_id == file.c.root_id)
+        .outerjoin(file_check, file_check.c.file_id == file.c.file_id)
+        .where(root.c.state == online, file.c.outcome.in_([OUTCOME.number[each] for each in _READ]))
+        .where(coalesce(file_check.c.audited_ms, 0) < before_ms)
+        .where(LIVING)
+        .limit(1)
+    )
+    return connection.execute(statement).first() is not None
 
 
 @dataclass(frozen=True, slots=True)

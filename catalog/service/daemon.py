@@ -16,13 +16,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from functools import partial
 from typing import Any, Final
 
 from catalog import notify
 from catalog.errors import CatalogError, DatabaseFull, Locked, UsageError
 from catalog.record.roots import Root
 from catalog.record.runs import Request
+from catalog.service.audit_daemon import Audits
 from catalog.service.confirming import Confirmation, RequestedConfirmation
 from catalog.service.plans import Tally
 from catalog.service.rebase import RequestedRebase
@@ -103,6 +103,7 @@ class Daemon:
         """Answers that are not durable yet."""
         self._confirmations: list[RequestedConfirmation] = []
         self._rebases: list[RequestedRebase] = []
+        self._audits = Audits(session, self.shares, self.watches, self.answer)
         self._busy_since = time.monotonic()
 
     def close(self) -> None:
@@ -111,6 +112,7 @@ class Daemon:
             stack.callback(self._cookies.cleanup)
             stack.callback(self._heart.stop)
             stack.callback(self.shares.close)
+            stack.callback(self._audits.close)
             for watch in self.watches.values():
                 stack.callback(watch.stop)
 
@@ -133,6 +135,7 @@ class Daemon:
                 self._wait_for_room(error)
         notify.stopping("stopping")
         notify.extend_timeout(60)
+        self._audits.stop()
         self.session.commit()
         self.session.runs.daemon_stopped()
 
@@ -150,6 +153,7 @@ class Daemon:
         self._confirmations = [each for each in self._confirmations if not each.step()]
         more = self._take_due() or more
         self._rebases = [each for each in self._rebases if not each.step()]
+        self._audits.tick()
         if self.session.busy():
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
@@ -174,6 +178,7 @@ class Daemon:
             time.sleep(IDLE_SECONDS)
         for watch in self.watches.values():
             watch.lose("the catalogue could not be written")
+        self._audits.lose("the catalogue could not be written")
 
     def _take_due(self) -> bool:
         session = self.session
@@ -253,6 +258,8 @@ class Daemon:
                     self._start_rebase(request)
                 elif request.kind == "scan":
                     self._start_scan(request)
+                elif request.kind == "audit":
+                    self._audits.ask(request)
                 else:
                     raise UsageError(f"this daemon does not know the request {request.kind}")
             except CatalogError as error:

@@ -39,6 +39,7 @@ class Session:
     """
 
     def __init__(self, database: str, settings: Settings) -> None:
+        self.database = database
         self.settings = settings
         self.follow_links = settings.follow_links
         self.roots_by_id: dict[int, Root] = {}

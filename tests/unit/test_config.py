@@ -141,6 +141,8 @@ WRONG = {
     "cookie_seconds": ["0"],
     "watch_mode": ["'fast'", "['poll']", "1"],
     "max_rate_bytes": ["'fast'", "-5"],
+    "audit_days": ["-1", "'90d'", "1.5"],
+    "audit_rate_bytes": ["-1", "'slow'"],
     "auto_accept": ["'metadata'", "['rot']", "['broken']", "['missing']", "[1]"],
 }
 
