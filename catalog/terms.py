@@ -301,7 +301,7 @@ class Ifd:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the payload is laid out: everything that may change while each sample stays.
+    """How the payload is laid out, and what lies beside it: everything that may change while each sample stays.
 
     Fields that a container does not have are None. ``rest`` is a hex digest over the layouts of the
     further pages, so that two layouts are equal only when all pages' are.
@@ -328,6 +328,10 @@ class Layout:
     subsampling: str | None = None
     """JPEG: ``4:2:0`` …"""
     rest: str | None = None
+    trailing: int | None = None
+    """Bytes after the end of the image (JPEG, PNG); None for none."""
+    beside: str | None = None
+    """What stands beside the picture and is no tag, in words: ``comment, XMP``; None for nothing."""
 
 
 class PageRole(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Final
 
-from catalog.terms import Layout, counted, printable
+from catalog.terms import Layout, counted, joined, printable
 
 _TIFF: Final = ("TIFF", "BigTIFF")
 _NO_COMPRESSION: Final = "no compression"
@@ -17,6 +18,7 @@ _WORDS: Final[tuple[tuple[str, dict[Any, str]], ...]] = (
     ("fill_order", {1: "fill order 1", 2: "fill order 2"}),
     ("subsampling", {}),
 )
+_BESIDE: Final = frozenset(("trailing", "beside"))
 _ASSUMED: Final[dict[str, Any]] = {"predictor": 1, "fill_order": 1, "planar": "contiguous"}
 """TIFF 6's defaults; a file that does not state them means them."""
 
@@ -41,7 +43,38 @@ def layout_changes(old: Layout, new: Layout) -> list[str]:
         changes.append(interlaced)
     if old.rest != new.rest:
         changes.append("further pages laid out differently")
-    return changes or ["laid out differently"]
+    if not changes and not same_arrangement(old, new):
+        changes.append("laid out differently")
+    return changes + _beside_changes(old, new)
+
+
+def same_arrangement(old: Layout, new: Layout) -> bool:
+    """Whether the samples lie as they lay, whatever stands beside them."""
+    return all(
+        getattr(old, field.name) == getattr(new, field.name)
+        for field in fields(Layout)
+        if field.name not in _BESIDE
+    )
+
+
+def _beside_changes(old: Layout, new: Layout) -> list[str]:
+    """What came and went beside the picture."""
+    before, after = beside(old), beside(new)
+    came, went = (
+        [word for word in one if word not in other] for one, other in ((after, before), (before, after))
+    )
+    changes = [f"{joined(words)} {verb}" for words, verb in ((came, "added"), (went, "dropped")) if words]
+    extra, now = old.trailing or 0, new.trailing or 0
+    if now > extra:
+        changes.append(f"{counted(now - extra, 'byte')} appended after the end of the image")
+    elif extra > now:
+        changes.append(f"{counted(extra - now, 'byte')} after the end of the image cut off")
+    return changes
+
+
+def beside(layout: Layout) -> list[str]:
+    """What stands beside the picture and is no tag."""
+    return [printable(word) for word in layout.beside.split(", ")] if layout.beside else []
 
 
 def _compression(old: Layout, new: Layout) -> str | None:

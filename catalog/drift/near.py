@@ -91,7 +91,7 @@ def _amount(bits: int) -> str:
         return "a small change"
     if bits <= CLEAR:
         return "a clear change, or a similar picture"
-    return "a large change" if bits <= LARGE else "another picture, by its looks"
+    return "a large change" if bits <= LARGE else "another picture by its looks, or a crop"
 
 
 def _comparable(old: Analysis | None, new: Analysis | None) -> bool:

@@ -5,8 +5,11 @@ Everything here is pure and total: no I/O, no clock, an answer for every pair.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any, Final
 
+from catalog.drift.layout import same_arrangement
 from catalog.drift.tags import TagChanges, no_changes, tag_changes
 from catalog.drift.wording import Levels, reasons
 from catalog.terms import Analysis, Evidence, Fidelity, Kind, Level, Manner, Severity, Stat, Verdict
@@ -57,11 +60,13 @@ def manner(old_stat: Stat, new_stat: Stat, *, ctime_trusted: bool, mtime_granula
     ``mtime_granularity_ns`` is the mount's (1 for ext4, 2 s for FAT): mtimes within one granule are the
     same. On a coarse mount an ordinary save may fall into the granule of the one before; it leaves the
     mtime that its own ctime rounds down to, and is not taken for a rewrite with the mtime put back.
+    On a fine one, an mtime that was put back with less precision than it had still counts as put back.
     Says nothing of equal bytes: their file was not written, and nothing rotted. Never raises.
     """
     granule = max(1, mtime_granularity_ns)
     if old_stat.mtime_ns // granule != new_stat.mtime_ns // granule:
-        return Manner.ORDINARY
+        put_back = ctime_trusted and granule == 1 and old_stat.ctime_ns != new_stat.ctime_ns
+        return Manner.STEALTH if put_back and _cut(old_stat.mtime_ns, new_stat.mtime_ns) else Manner.ORDINARY
     same_size = old_stat.size == new_stat.size
     if not ctime_trusted:
         return Manner.UNEXPLAINED if same_size else Manner.ORDINARY
@@ -70,6 +75,16 @@ def manner(old_stat: Stat, new_stat: Stat, *, ctime_trusted: bool, mtime_granula
     if granule > 1 and new_stat.ctime_ns // granule == new_stat.mtime_ns // granule:
         return Manner.ORDINARY
     return Manner.STEALTH
+
+
+def _cut(before_ns: int, after_ns: int) -> bool:
+    """Whether the second time is the first one as a program gives it back that keeps less of it: whole seconds
+    (``exiftool -P`` and whatever calls utime(2)), milliseconds, microseconds, or a float of seconds."""
+    grains = (1_000_000_000, 1_000_000, 1_000)
+    if any(after_ns == before_ns // grain * grain for grain in grains):
+        return True
+    fraction, seconds = math.modf(before_ns / 1e9)
+    return after_ns == int(seconds) * 1_000_000_000 + math.floor(fraction * 1e9)
 
 
 def verdict(old: Evidence, new: Evidence, manner: Manner) -> Verdict:
@@ -109,6 +124,8 @@ def comparison(old: Evidence, new: Evidence) -> dict[str, Any]:
 
     ``verdict`` is the kind's word, or ``identical`` for equal bytes.
     """
+    if _same_shape(old, new):  # the samples themselves are compared
+        old, new = _without_near(old), _without_near(new)
     found = verdict(old, new, Manner.ORDINARY)
     return {
         "verdict": "identical" if found.kind is None else found.kind.value,
@@ -116,6 +133,17 @@ def comparison(old: Evidence, new: Evidence) -> dict[str, Any]:
         "reasons": list(found.reasons),
         "tags": found.tags,
     }
+
+
+def _same_shape(old: Evidence, new: Evidence) -> bool:
+    before, after = (side.analysis.image if side.analysis else None for side in (old, new))
+    if before is None or after is None:
+        return False
+    return (before.width, before.height) == (after.width, after.height)
+
+
+def _without_near(side: Evidence) -> Evidence:
+    return side if side.analysis is None else replace(side, analysis=replace(side.analysis, near=None))
 
 
 def _same(old: bytes | None, new: bytes | None) -> bool | None:
@@ -148,16 +176,21 @@ def _kind(old: Evidence, new: Evidence, same: Levels) -> Kind | None:
 def _content_kind(old: Evidence, new: Evidence, same: Levels) -> Kind:
     """The first row of the table that fits two contents whose bytes differ: payload, pixels, view."""
     if same[Level.PAYLOAD] and same[Level.PIXELS] is not False:
-        return Kind.METADATA if _same_on_screen(old, new, same) else Kind.DISPLAY
+        return _beside_kind(old, new, same, rewritten=not _same_container(old, new))
     if same[Level.PIXELS]:
-        if not _same_on_screen(old, new, same):
-            return Kind.DISPLAY
-        return Kind.METADATA if _same_layout(old, new, same) else Kind.REENCODED
+        return _beside_kind(old, new, same, rewritten=not _same_layout(old, new, same))
     if same[Level.VIEW] is False:
         return Kind.PICTURE
     if same[Level.PIXELS] is False and same[Level.VIEW]:
         return Kind.REPRESENTATION
     return Kind.UNPROVEN
+
+
+def _beside_kind(old: Evidence, new: Evidence, same: Levels, *, rewritten: bool) -> Kind:
+    """For equal samples: whether they are shown otherwise, were written anew, or were left alone."""
+    if not _same_on_screen(old, new, same):
+        return Kind.DISPLAY
+    return Kind.REENCODED if rewritten else Kind.METADATA
 
 
 def _broke(old: Evidence, new: Evidence, same: Levels) -> bool:
@@ -196,7 +229,20 @@ def _same_layout(old: Evidence, new: Evidence, same: Levels) -> bool:
     """For equal samples without equal payload: whether they were left where and as they lay."""
     if same[Level.PAYLOAD] is False or old.analysis is None or new.analysis is None:
         return False
-    return old.analysis.layout is not None and old.analysis.layout == new.analysis.layout
+    if old.analysis.layout is None or new.analysis.layout is None:
+        return False
+    return same_arrangement(old.analysis.layout, new.analysis.layout)
+
+
+def _same_container(old: Evidence, new: Evidence) -> bool:
+    """For equal payload: whether the same kind of file is around it. 8-bit samples are the same bytes in either
+    byte order, and in TIFF and BigTIFF; yet somebody wrote the file anew."""
+    if old.analysis is None or new.analysis is None:
+        return True
+    before, after = old.analysis.layout, new.analysis.layout
+    if before is None or after is None:
+        return True
+    return (before.container, before.byte_order) == (after.container, after.byte_order)
 
 
 def _tags(old: Evidence, new: Evidence) -> TagChanges:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from catalog.drift.layout import layout_changes
-from catalog.drift.tags import ICC_PROFILE, ORIENTATION, tag_sentences
+from catalog.drift.layout import beside, layout_changes, same_arrangement
+from catalog.drift.near import SMALL, near_distance, near_words
+from catalog.drift.tags import ICC_PROFILE, ORIENTATION, differences, tag_sentences
 from catalog.terms import (
     Analysis,
     Evidence,
@@ -40,6 +41,12 @@ _MANNER: Final[dict[Manner, str]] = {
     Manner.STEALTH: "rewritten with its mtime put back",
     Manner.UNEXPLAINED: "size and mtime are as before, and this mount's ctime does not prove who wrote it",
 }
+
+_ABSENT: Final = {
+    "gone": "its folder was listed to the end, without it",
+    "gone with its folder": "its folder is not there any more",
+}
+"""Proofs of absence in a few words → what they mean."""
 
 # Said when neither layout, profile nor tags show what changed
 _UNSEEN: Final[dict[Kind, str]] = {
@@ -94,7 +101,8 @@ def reasons(kind: Kind | None, old: Evidence, new: Evidence, same: Levels, manne
     if kind is None:
         return ("bytes identical",)
     if kind is Kind.MISSING:
-        return (f"missing: {printable(new.reason)}" if new.reason else "missing",)
+        words = _ABSENT.get(new.reason or "", printable(new.reason or ""))
+        return (f"missing: {words}" if words else "missing",)
     if kind is Kind.UNREADABLE:
         return ("cannot be read" + (f": {printable(new.reason)}" if new.reason else ""),)
     sentences = _headline(kind, old, new, same)
@@ -102,7 +110,7 @@ def reasons(kind: Kind | None, old: Evidence, new: Evidence, same: Levels, manne
         sentences.append(_MANNER[manner])
     details = _details(kind, old, new, same)
     if not details and kind in _UNSEEN:
-        details = [_UNSEEN[kind], *_size(old, new)]
+        details = [_unseen_words(kind, old.analysis, new.analysis), *_size(old, new)]
     elif kind in (Kind.PICTURE, Kind.UNPROVEN, Kind.BROKEN):
         details += _size(old, new)
     return (*sentences, *details)
@@ -140,7 +148,9 @@ def _details(kind: Kind, old: Evidence, new: Evidence, same: Levels) -> list[str
     before, after = old.analysis, new.analysis
     if kind is Kind.BROKEN or before is None or after is None:
         return []
-    details = []
+    details = near_words(before, after) if kind in (Kind.PICTURE, Kind.UNPROVEN) else []
+    if kind is Kind.PICTURE and _encoded_anew(old, new, same):
+        details.append("encoded anew with loss, or retouched")
     if before.layout is not None and after.layout is not None:
         details += layout_changes(before.layout, after.layout)
     untold = set()
@@ -155,6 +165,30 @@ def _details(kind: Kind, old: Evidence, new: Evidence, same: Levels) -> list[str
     if after.reason and after.fidelity is Fidelity.DAMAGED:
         details.append(f"the decoder complains: {printable(after.reason)}")
     return details
+
+
+def _encoded_anew(old: Evidence, new: Evidence, same: Levels) -> bool:
+    """Whether a lossy codec wrote another version of much the same picture, in the arrangement of the old one."""
+    before, after = old.analysis, new.analysis
+    if before is None or after is None or before.layout is None or after.layout is None:
+        return False
+    if same[Level.PAYLOAD] is not False or after.fidelity is not Fidelity.DECODER:
+        return False
+    bits = near_distance(before, after)
+    return bits is not None and bits <= SMALL and same_arrangement(before.layout, after.layout)
+
+
+def _unseen_words(kind: Kind, old: Analysis | None, new: Analysis | None) -> str:
+    """What it must have been, when nothing that was read tells the two sides apart."""
+    if kind is not Kind.METADATA or old is None or new is None:
+        return _UNSEEN[kind]
+    names = beside(new.layout) if new.layout is not None else []
+    if names:
+        return f"no tag differs: the {' or the '.join(names)} does, or padding beside the picture"
+    is_tiff = new.image is not None and new.image.format == "TIFF"
+    if is_tiff and new.ifds and not differences(old, new):
+        return "each tag, strip and tile is where it was: bytes that none of them refers to differ"
+    return _UNSEEN[kind]
 
 
 def _image(side: Evidence) -> ImageFacts | None:

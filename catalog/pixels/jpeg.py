@@ -32,6 +32,15 @@ _ALONE: Final = frozenset((_TEM, *range(0xD0, 0xD8)))
 """Markers without a segment: TEM, and restarts."""
 _ICC_PREFIX: Final = b"ICC_PROFILE\0"
 _MPF_PREFIX: Final = b"MPF\0"
+_JFXX_PREFIX: Final = b"JFXX\0"
+_COM: Final = 0xFE
+_BESIDE: Final = (
+    (b"http://ns.adobe.com/xap/1.0/", "XMP"),
+    (b"http://ns.adobe.com/xmp/", "XMP"),
+    (b"Photoshop 3.0", "IPTC"),
+    (b"JP", "JUMBF"),
+)
+"""How the application segments begin that people know by a name, wherever they stand."""
 _MODELS: Final = {"gray": "gray", "ycbcr": "rgb", "rgb": "rgb", "cmyk": "cmyk", "ycck": "cmyk"}
 _COMPRESSIONS: Final = {0xC3: "JPEG lossless", 0xC9: "JPEG arithmetic", 0xCA: "JPEG arithmetic"}
 
@@ -57,6 +66,8 @@ class JpegMarkers:
     mpf: bool = False
     scans: int = 0
     ended: bool = False
+    beside: dict[str, None] = field(default_factory=dict)
+    """What is no part of the picture and no tag, in words, in the file's order."""
     end: int = 0
     """The byte after EOI, or where reading stopped."""
     defects: list[str] = field(default_factory=list)
@@ -155,6 +166,16 @@ def _application(marker: int, body: memoryview, found: JpegMarkers) -> None:
     elif marker == 0xEE and head.startswith(b"Adobe") and len(body) >= 12:
         found.adobe = head[11]
         found.parts.append(("EE", body))
+    elif not head.startswith(_JFXX_PREFIX):
+        found.beside[_beside(marker, bytes(body[:32]))] = None
+
+
+def _beside(marker: int, head: bytes) -> str:
+    """A segment that is neither decoded nor read, by its name."""
+    if marker == _COM:
+        return "comment"
+    name = next((name for start, name in _BESIDE if head.startswith(start)), None)
+    return name or f"APP{marker - 0xE0}"
 
 
 def color_space(found: JpegMarkers) -> str:
@@ -217,6 +238,8 @@ def parse_jpeg(view: memoryview, wanted: Wanted) -> Structure:
             compression=_COMPRESSIONS.get(found.sof, "JPEG"),
             interlaced=found.sof in _PROGRESSIVE,
             subsampling=subsampling_of(found.components),
+            trailing=trailing if found.ended and trailing else None,
+            beside=", ".join(found.beside) or None,
         ),
         orientation=exif.orientation if exif else 1,
         ifds=exif.ifds if exif else (),

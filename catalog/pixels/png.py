@@ -41,6 +41,14 @@ _METADATA: Final = frozenset(
 """Chunks that touch no sample: a wrong CRC is a note. Under an unknown name it is damage, because the name
 may be what broke: one flipped bit makes ``tRNs`` of ``tRNS``, and the transparency is gone."""
 _ANCILLARY: Final = frozenset((b"tRNS", b"acTL", b"fcTL", b"iCCP", b"eXIf"))
+_BESIDE: Final = {
+    **dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), "text"),
+    **dict.fromkeys((b"gAMA", b"cHRM", b"sRGB", b"cICP"), "colour description"),
+    b"pHYs": "resolution",
+    b"tIME": "time of the last change",
+    b"bKGD": "background",
+}
+"""Chunks that are read by nobody here, by what they hold."""
 _LOWER: Final = 0x60
 """A chunk whose name starts with a capital is critical."""
 _PAYLOAD: Final = frozenset((b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT"))
@@ -66,6 +74,8 @@ class PngChunks:
     """fcTL chunks: (before IDAT, content)."""
     icc: memoryview | None = None
     exif: memoryview | None = None
+    beside: dict[str, None] = field(default_factory=dict)
+    """What is no part of the picture and no tag, in words, in the file's order."""
     ended: bool = False
     end: int = 0
     defects: list[str] = field(default_factory=list)
@@ -130,6 +140,9 @@ def _chunk(kind: bytes, body: memoryview, found: PngChunks) -> None:
         found.trns = bytes(body[:256])
     elif kind in _ANCILLARY:
         _ancillary(kind, body, found)
+    elif kind in _BESIDE:
+        is_xmp = kind == b"iTXt" and bytes(body[:18]) == b"XML:com.adobe.xmp\0"
+        found.beside["XMP" if is_xmp else _BESIDE[kind]] = None
     elif kind[0] < _LOWER and kind not in _DECODING:
         found.defects.append(f"unknown critical chunk {kind.decode()}")
 
@@ -184,7 +197,13 @@ def parse_png(view: memoryview, wanted: Wanted) -> Structure:
     return Structure(
         format="PNG",
         frames=_frames(found),
-        layout=Layout(container="PNG", compression="Deflate", interlaced=found.interlaced),
+        layout=Layout(
+            container="PNG",
+            compression="Deflate",
+            interlaced=found.interlaced,
+            trailing=(len(view) - found.end or None) if found.ended else None,
+            beside=", ".join(found.beside) or None,
+        ),
         orientation=exif.orientation if exif else 1,
         ifds=exif.ifds if exif else (),
         icc=icc,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -279,6 +280,41 @@ def test_a_second_save_within_one_coarse_granule_is_ordinary() -> None:
 def test_a_coarse_mtime_put_back_is_still_stealth() -> None:
     new = replace(STAT, ctime_ns=90 * SECOND)
     assert manner(STAT, new, ctime_trusted=True, mtime_granularity_ns=2 * SECOND) is Manner.STEALTH
+
+
+TOOK = 1_760_000_000_123_456_789
+
+
+@pytest.mark.parametrize("grain", [SECOND, 1_000_000, 1_000, None])
+def test_an_mtime_put_back_with_less_precision_is_put_back(grain: int | None, tmp_path: Path) -> None:
+    if grain is None:  # through a float, by the kernel
+        (tmp_path / "a").touch()
+        os.utime(tmp_path / "a", (0, TOOK / 1e9))
+        after = (tmp_path / "a").stat().st_mtime_ns
+        assert after != TOOK
+    else:
+        after = TOOK // grain * grain
+    before = replace(STAT, mtime_ns=TOOK)
+    written = replace(STAT, mtime_ns=after, ctime_ns=TOOK + 90 * SECOND)
+    assert manner(before, written, ctime_trusted=True, mtime_granularity_ns=1) is Manner.STEALTH
+    assert manner(before, written, ctime_trusted=False, mtime_granularity_ns=1) is Manner.ORDINARY
+    untouched = replace(written, ctime_ns=before.ctime_ns)
+    assert manner(before, untouched, ctime_trusted=True, mtime_granularity_ns=1) is Manner.ORDINARY
+
+
+@pytest.mark.parametrize("later", [-SECOND, SECOND, 1_000_000, 1, -1, -1_000])
+def test_another_mtime_is_an_ordinary_save(later: int) -> None:
+    before = replace(STAT, mtime_ns=TOOK)
+    written = replace(STAT, mtime_ns=TOOK + later, ctime_ns=TOOK + 90 * SECOND)
+    assert manner(before, written, ctime_trusted=True, mtime_granularity_ns=1) is Manner.ORDINARY
+
+
+def test_8_bit_samples_in_another_byte_order_are_written_anew() -> None:
+    assert OLD.analysis is not None and OLD.analysis.layout is not None
+    for change in ({"byte_order": "big"}, {"container": "BigTIFF"}):
+        layout = replace(OLD.analysis.layout, **change)
+        new = replace(OLD, sha256=b"n" * 32, analysis=replace(OLD.analysis, layout=layout))
+        assert verdict(OLD, new, Manner.ORDINARY).kind is Kind.REENCODED
 
 
 def test_an_mtime_that_only_lost_its_fraction_is_the_same() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from catalog.drift import (
     good_copy_sentence,
+    layout_changes,
     restored_sentence,
     summary,
     swapped_sentence,
@@ -256,12 +257,52 @@ def test_a_colour_profile_is_told_once(old: bytes | None, new: bytes | None, ver
     assert reasons == ("pixels identical", f"colour profile {verb} (samples identical, look may differ)")
 
 
-def test_metadata_outside_the_tags_has_a_reason_too() -> None:
-    reasons = verdict(OLD, revised(), Manner.ORDINARY).reasons
-    assert reasons == (
-        "pixels identical",
-        "no descriptive tag differs: comments, text, padding or other bytes beside the picture do",
-        "size 24,036 -> 24,000 bytes",
+@pytest.mark.parametrize(
+    ("image", "layout", "words"),
+    [
+        ({}, LAYOUT, "each tag, strip and tile is where it was: bytes that none of them refers to differ"),
+        (
+            {"format": "PNG"},
+            Layout("PNG"),
+            "no descriptive tag differs: comments, text, padding or other bytes beside the picture do",
+        ),
+        (
+            {"format": "JPEG"},
+            Layout("JPEG", beside="comment, XMP"),
+            "no tag differs: the comment or the XMP does, or padding beside the picture",
+        ),
+    ],
+)
+def test_metadata_outside_the_tags_has_a_reason_too(
+    image: dict[str, object], layout: Layout, words: str
+) -> None:
+    before = revised(evidence={"sha256": digest("old bytes"), "size": 24036}, image=image, layout=layout)
+    reasons = verdict(before, revised(image=image, layout=layout), Manner.ORDINARY).reasons
+    assert reasons == ("pixels identical", words, "size 24,036 -> 24,000 bytes")
+
+
+def test_what_came_and_went_beside_the_picture_is_named() -> None:
+    old, new = Layout("JPEG", beside="comment, IPTC", trailing=5), Layout("JPEG", beside="IPTC, XMP")
+    assert layout_changes(old, new) == [
+        "XMP added",
+        "comment dropped",
+        "5 bytes after the end of the image cut off",
+    ]
+    assert layout_changes(new, replace(new, trailing=1)) == ["1 byte appended after the end of the image"]
+
+
+def test_a_lossy_picture_that_was_saved_anew_says_so() -> None:
+    lossy = {"fidelity": Fidelity.DECODER, "near": bytes(32)}
+    before = revised(evidence={"sha256": digest("old bytes")}, **lossy)
+    changed = {"pixels": OTHER, "view": OTHER, "payload": OTHER}
+    assert verdict(before, revised(**lossy, **changed), Manner.ORDINARY).reasons[:3] == (
+        "the picture changed",
+        "near distance 0 of 256: no change that shows from afar",
+        "encoded anew with loss, or retouched",
+    )
+    far = {**lossy, "near": b"\xff" * 32}
+    assert verdict(before, revised(**far, **changed), Manner.ORDINARY).reasons[1:] == (
+        "near distance 256 of 256: another picture by its looks, or a crop",
     )
 
 

@@ -140,7 +140,7 @@ def test_words_follow_the_distance() -> None:
     assert words(0) == "near distance 0 of 256: no change that shows from afar"
     assert words(SMALL) == "near distance 24 of 256: a small change"
     assert words(SMALL + 1) == "near distance 25 of 256: a clear change, or a similar picture"
-    assert words(LARGE + 1) == "near distance 97 of 256: another picture, by its looks"
+    assert words(LARGE + 1) == "near distance 97 of 256: another picture by its looks, or a crop"
 
 
 def test_a_turn_is_named_only_when_it_explains_the_change() -> None:
