@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from catalog.cli.asking import short_time
 from catalog.cli.confirming import confirm_missing
-from catalog.cli.context import invocation
+from catalog.cli.context import Invocation, invocation
 from catalog.cli.options import Csv, Json, Ndjson, Yes, chosen
+from catalog.cli.prompting import ask
+from catalog.cli.relocating import mark, relocate
+from catalog.terms import counted, iso, joined, printable
+
+if TYPE_CHECKING:
+    from catalog.record.roots import Root
 
 app = typer.Typer(help="The shares of the catalogue.", no_args_is_help=True)
-app.command("confirm-missing")(confirm_missing)
 
 
 @app.command("list")
@@ -45,7 +52,10 @@ def add(
     *,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name.")] = None,
 ) -> None:
-    """Let this folder be a share: a running daemon begins to watch it, a scan looks at it."""
+    """Which folders are shares, too? A daemon of all shares begins to watch them, a scan looks at them.
+
+    A link is followed once, now: the share is the folder that it leads to.
+    """
     from catalog.errors import UsageError
     from catalog.service.opening import Desk, actor, make_ready, refuse_inside
     from catalog.service.scan import resolved
@@ -57,12 +67,44 @@ def add(
     refuse_inside(run.database.path, folders)
     make_ready(run.database.path, run.say)
     with Desk(run.database.path) as desk:
-        for folder in folders:
+        for typed, folder in zip(paths, folders, strict=True):
             known = desk.roots.holding(folder)
             if known is not None:
                 run.say(f"already in the share {known.name}")
                 continue
-            run.say(f"added: {desk.roots.add(folder, name, actor()).name}")
+            before = desk.roots.removed_at(folder)
+            added = desk.roots.add(folder, name, actor())
+            run.say(f"added: {added.name}" + _link_words(typed, folder))
+            if before is not None:
+                run.say(
+                    f"{before[0]}, a share at this path, was removed on {short_time(iso(before[1]))}: its history"
+                    " stays with it, and this is a new share"
+                )
+            _say_who_watches(run, added)
+
+
+def _link_words(typed: str, folder: bytes) -> str:
+    """When a link was followed: where to."""
+    absolute = os.path.abspath(os.fsencode(typed))
+    if absolute == folder:
+        return ""
+    return f" ({printable(folder)}, where {printable(absolute)} leads now)"
+
+
+def _say_who_watches(run: Invocation, root: Root) -> None:
+    from catalog.service.handover import follower
+
+    daemon = follower(run.database.path)
+    where = printable(root.path)
+    if daemon is None:
+        run.say(f"look at it: catalog scan {where}")
+    elif daemon.follows(root.root_id):
+        run.say(f"the running daemon (process {daemon.pid}) watches it from now on")
+    else:
+        run.warn(
+            f"the running daemon (process {daemon.pid}) watches only the shares that it was started with, not"
+            f" {root.name}: start it without PATH, or with this one, too; or ask it once: catalog scan {where}"
+        )
 
 
 @app.command()
@@ -72,22 +114,34 @@ def remove(
     *,
     yes: Yes = False,
 ) -> None:
-    """Let this share go: its files leave every answer, its history stays in the catalogue.
+    """Which share is of no interest any more? Its files leave every answer, its history stays in the catalogue.
 
-    Nothing on the share is touched.
+    Nothing on the share is touched. Says first what is closed.
     """
     from catalog.errors import NoCatalogue
     from catalog.service.opening import Desk, actor, make_ready
 
     run = invocation(context)
-    import os
-
     if not os.path.exists(run.database.path):
         raise NoCatalogue("no catalogue yet", hint="run: catalog scan FOLDER")
     make_ready(run.database.path, run.say)
     with Desk(run.database.path) as desk:
         root = desk.roots.named(name)
-        if not yes:
-            typer.confirm(f"Remove the share {root.name} from the catalogue?", abort=True, err=True)
+        stakes = desk.roots.stakes(root)
+        closed = [f"{counted(stakes.files, 'file leaves', 'files leave')} every answer"]
+        if stakes.cases:
+            closed.append(f"{counted(stakes.cases, 'open case')} of drift will be closed")
+        if stakes.waiting:
+            closed.append(f"{counted(stakes.waiting, 'waiting path')} will be forgotten")
+        run.say(f"{joined(closed)}. What happened to them stays recorded; nothing on the share is touched.")
+        run.say(
+            "Added again, the folder is a new share: its files begin anew, without baselines and history."
+        )
+        ask(f"Remove the share {root.name} ({printable(root.path)}) from the catalogue?", yes=yes)
         desk.roots.remove(root, actor())
         run.say(f"removed: {root.name}")
+
+
+app.command()(relocate)
+app.command()(mark)
+app.command("confirm-missing")(confirm_missing)

@@ -312,6 +312,7 @@ class Daemon:
             "rebuilds": sum(watch.events.rebuilds for watch in self.watches.values()),
             "overflows": sum(watch.events.overflows for watch in self.watches.values()),
             "in_flight": self.session.in_flight,
+            "only": None if self._only is None else sorted({*self._only, *self.watches}),
             "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
         }
         self.session.commit()

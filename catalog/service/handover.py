@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from catalog.errors import CatalogError, Exit
@@ -35,6 +37,31 @@ def daemon_runs(database: str) -> bool:
     except PermissionError:
         pass
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A running daemon, and which shares it watches."""
+
+    pid: int
+    only: tuple[int, ...] | None
+    """The roots that it was started with; None: all, also those that are added later."""
+
+    def follows(self, root_id: int) -> bool:
+        return self.only is None or root_id in self.only
+
+
+def follower(database: str) -> Follower | None:
+    """The daemon that runs on a catalogue; None when none does, or it has said nothing of itself yet."""
+    connection = open_reader(database)
+    try:
+        row = connection.execute("SELECT pid, status FROM daemon").fetchone()
+    finally:
+        connection.close()
+    status = json.loads(row[1]) if row is not None else {}
+    if "only" not in status or not daemon_runs(database):
+        return None
+    return Follower(row[0], None if status["only"] is None else tuple(status["only"]))
 
 
 def hand_over(
