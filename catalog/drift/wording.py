@@ -301,7 +301,9 @@ def _broken_words(new: Evidence) -> str:
     reason = new.reason or (analysis.reason if analysis is not None else None)
     damaged = new.state != "undecodable" and analysis is not None and analysis.fidelity is Fidelity.DAMAGED
     words = "no longer decodes without damage" if damaged else "no longer decodes"
-    return f"{words}: {printable(reason)}" if reason else words
+    # One defect entails others: the first one says it, the record and ``catalog checksum`` have them all.
+    first, more, _ = (reason or "").partition("; ")
+    return f"{words}: {printable(first)}" + (", and more" if more else "") if reason else words
 
 
 def _profile_words(old: Analysis, new: Analysis, same: Levels) -> str | None:
