@@ -30,9 +30,11 @@ NOUNS = (
     "query",
     "show",
     "accept",
+    "audit",
     "checksum",
     "tags",
     "compare",
+    "doctor",
     "config",
     "db",
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from catalog.cli.asking import Since, answer_listing, asking, beyond, importing, moment_ms, words_of
+from catalog.cli.fixity import audits, coverage
 from catalog.cli.listings import errors, events, files, missing, tags
 from catalog.cli.options import (
     AllowIncomplete,
@@ -57,8 +58,10 @@ def dupes(
 ) -> None:
     """Which files are the same, and what would it free to keep one of each?
 
-    Groups come by what could be freed, most first. Hard links are one file. --paths prints the redundant
-    files only, never the one to keep. Nothing is ever deleted.
+    Groups come by what could be freed, most first. Hard links are one file. PATH, --root and --glob choose
+    the groups with a file there, and each group is shown whole, wherever its other files are. Files that do
+    not decode, or not soundly, are the same when their bytes are. --paths prints the redundant files only,
+    and of those only what was asked about; never the one to keep. Nothing is ever deleted.
     """
     with importing():
         from catalog.cli.duplicates import bytes_of, listing, write_groups
@@ -78,7 +81,7 @@ def dupes(
             write_groups(asked, answer, limit)
         else:
             rows = (group.fields() for group in answer.groups)
-            more = {"totals": answer.totals.fields()}
+            more = {"totals": answer.totals.fields(), "not_compared": answer.around.uncompared}
             answer_listing(asked, "catalog.dupes/1", listing(form), rows, form=form, limit=limit, more=more)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and answer.totals.groups > 0)
 
@@ -170,5 +173,5 @@ def _pixels_same(text: str | None) -> bool | None:
     return None if text is None else text == "same"
 
 
-for _question in (files, tags, errors, missing, events):
+for _question in (files, tags, errors, missing, events, coverage, audits):
     app.command()(_question)

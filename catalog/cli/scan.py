@@ -188,7 +188,7 @@ def summary(document: dict[str, Any]) -> list[str]:
     if files["not_reread"]:
         lines.append(
             f"{counted(files['not_reread'], 'unchanged file was', 'unchanged files were')} not re-read:"
-            " size, times and inode are as recorded"
+            " size, times and inode are as recorded; catalog audit reads them"
         )
     if files["undecodable"]:
         lines.append(

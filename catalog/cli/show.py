@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,9 @@ def show(
         str, typer.Argument(metavar="FILE", help="Also one that is missing.", show_default=False)
     ],
     *,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Every check that is kept, too.", show_default=False)
+    ] = False,
     as_json: Json = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
@@ -38,6 +42,7 @@ def show(
     Works for a file that is missing, and for a path from which a file was moved away.
     """
     with importing():
+        from catalog.cli.fixity import check_lines, checks
         from catalog.cli.output import Frame, Incomplete, answer
         from catalog.query.history import show as ask
         from catalog.query.opening import opened
@@ -49,11 +54,16 @@ def show(
         shown = ask(connection, os.fsencode(path))
         facts = shown.histories[0].facts
         standing = standing_of_file(connection, facts, run.database.path)
+        kept = checks(connection, facts.file_id) if evidence else []
     lacking = tuple(Incomplete(each.root, each.reason, each.files) for each in standing.incomplete)
     if shown.moved:
         run.say(f"no file is there now; one that was is now {shown_path(facts.path)}")
     frame = Frame("catalog.show/1", standing.as_of_ms, lacking)
-    answer(frame, show_fields(shown), as_json=as_json, words=lambda: _words(shown.histories))
+    body = show_fields(shown)
+    if evidence:
+        body["evidence"] = [each.fields() for each in kept]
+    more = check_lines(kept) if evidence else ()
+    answer(frame, body, as_json=as_json, words=lambda: chain(_words(shown.histories), more))
     if not as_json:
         for item in lacking:
             run.warn(f"incomplete: {item.words}")

@@ -165,6 +165,24 @@ def agenda(connection: Connection, scope: Scope, *, before_ms: int) -> Agenda:
     return Agenda(ids, sizes, files)
 
 
+def unread_since(connection: Connection, scope: Scope, before_ms: int) -> tuple[int, int]:
+    """(files, bytes) of the scope that no audit has read since then, or ever."""
+    files = size = 0
+    for part in scope.parts():
+        statement = (
+            select(func.count(), coalesce(func.sum(file.c.size), 0))
+            .select_from(dir_)
+            .join(file, file.c.dir_id == dir_.c.dir_id)
+            .outerjoin(file_check, file_check.c.file_id == file.c.file_id)
+            .where(*part.conditions(), *scope.globbed())
+            .where(coalesce(file_check.c.audited_ms, 0) < before_ms)
+            .where(LIVING)
+        )
+        row = connection.execute(statement).one()
+        files, size = files + row[0], size + row[1]
+    return files, size
+
+
 def any_due(connection: Connection, *, before_ms: int) -> bool:
     """Whether any share that is online holds a file which no audit has read since then."""
     online = ROOT_STATE.number[RootState.ONLINE]
