@@ -61,7 +61,7 @@ def test_each_change_is_told_for_what_it_is(
 
 
 def test_an_older_version_that_comes_back_is_named_by_its_date(tmp_path: Path, catalog_cli: Any) -> None:
-    """A, then B, then A again is no drift; with B accepted, A is, and the sentence says since when it is known."""
+    """A, then B, then A again is no drift; with B accepted, A is, and the sentence says when it was seen last."""
     share = tmp_path / "share"
     share.mkdir()
     with cataloguing_in(tmp_path) as home:
@@ -69,13 +69,13 @@ def test_an_older_version_that_comes_back_is_named_by_its_date(tmp_path: Path, c
         scan_tif(path, 1)
         first = path.read_bytes()
         home.scan(share)
-        known_since = home.ask("SELECT observed FROM v_revision")[0]["observed"]
         scan_tif(path, 2)
         home.scan(share)
         path.write_bytes(first)
         home.scan(share)
         assert home.ask.open_drift() == []
         assert home.ask.events("restored") == ["restored a.tif"]
+        last_seen = home.ask("SELECT observed FROM v_revision ORDER BY rev_id DESC")[0]["observed"]
 
         scan_tif(path, 2)
         home.scan(share)
@@ -86,7 +86,7 @@ def test_an_older_version_that_comes_back_is_named_by_its_date(tmp_path: Path, c
         home.scan(share)
         ((_, kind, reasons),) = home.ask.open_drift()
     assert kind == Kind.PICTURE
-    assert f"back to the content of {known_since}" in reasons
+    assert f"back to the content of {last_seen}" in reasons
 
 
 def test_the_table_has_no_other_rows() -> None:
