@@ -92,12 +92,12 @@ def _compare(pair: tuple[bytes, bytes], limits: Limits) -> dict[str, Any]:
     return answer | {"samples": document["samples"], "reason": document["reason"]}
 
 
-def ask(name: str, pair: tuple[bytes, bytes], limits: Limits) -> tuple[dict[str, Any], bytes]:
+def ask(name: str, paths: Sequence[bytes], limits: Limits) -> tuple[dict[str, Any], bytes]:
     """Put a task of ``pixels.tasks`` to a worker of its own; (document, bytes).
 
     A crash, a hang or a want of memory is a document without result, whose ``reason`` says so.
     """
-    task = {"name": name, "paths": [os.path.realpath(path).hex() for path in pair]}
+    task = {"name": name, "paths": [os.path.realpath(path).hex() for path in paths]}
     setup = {
         "limits": asdict(limits),
         "loaders": False,
