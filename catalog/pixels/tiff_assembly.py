@@ -17,6 +17,7 @@ from catalog.pixels import segment_codecs as codecs
 from catalog.pixels.raster import Decoded, Raster, Undecodable, storage, worded
 from catalog.pixels.structure import Frame, TiffFrame
 from catalog.pixels.tiff_model import CCITT, PREDICTED
+from catalog.pixels.tiff_segments import strip_rows
 from catalog.terms import Fidelity, Tag
 
 if TYPE_CHECKING:
@@ -112,8 +113,12 @@ class Assembly:
 
     def finding(self, index: int, words: str) -> None:
         if len(self.findings) < 3:
-            word = "tile" if self.tiff.tiled else "strip"
-            self.findings.append(f"{word} {index + 1:,} of {len(self.tiff.offsets):,}: {words}")
+            word, rows = (
+                ("tile", "")
+                if self.tiff.tiled
+                else ("strip", strip_rows(self.tiff, self.frame.height, index))
+            )
+            self.findings.append(f"{word} {index + 1:,} of {len(self.tiff.offsets):,}{rows}: {words}")
         elif len(self.findings) == 3:
             self.findings.append("and more")
 

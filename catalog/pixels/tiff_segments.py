@@ -79,6 +79,13 @@ def sparse_segments(tiff: TiffFrame) -> int:
     return sum(1 for pair in zip(tiff.offsets, tiff.counts, strict=True) if pair == (0, 0))
 
 
+def strip_rows(tiff: TiffFrame, height: int, index: int) -> str:
+    """`` (rows 100 to 119)``: what a strip holds of a picture, counted from 0; each plane begins anew."""
+    each = max(1, tiff.segment_height)
+    first = index % max(1, -(-height // each)) * each
+    return f" (rows {first:,} to {min(first + each, height) - 1:,})"
+
+
 def _some(found: list[int], word: str, total: int, what: str) -> str:
     """``strip 3 of 5 …``, ``strips 1, 2, 3 and 14 more of 20 …``."""
     first = [index + 1 for index in found[:_SHOWN]]

@@ -91,6 +91,8 @@ class Audit:
         self._next_beat = 0.0
         self._read_at = 0.0
         self._waiting: deque[Candidate] = deque()
+        self._outdated: set[bytes] = set()
+        """Contents that were analysed by other decoders than the present ones, if by any."""
         self._reading: dict[int, Candidate] = {}
         self._doubts: list[Doubt] = []
         self._lost: list[Doubt] = []
@@ -184,12 +186,27 @@ class Audit:
         if not self._waiting and self._next < len(self._agenda):
             chunk = self._agenda.ids[self._next : self._next + PAGE]
             self._next += len(chunk)
-            self._waiting.extend(candidates(self._connection, chunk))
+            self._fetch(chunk)
         return bool(self._waiting) or self._next < len(self._agenda)
+
+    def _fetch(self, ids: Sequence[int]) -> None:
+        """Look up what is next, and which of it no present decoder has seen yet."""
+        found = list(candidates(self._connection, ids))
+        contents = [each.sha256 for each in found if each.sha256 is not None and self._is_decoded(each)]
+        known = self._session.recorder.known(contents, loaders=False) if contents else set()
+        if not self._waiting:
+            self._outdated.clear()
+        self._outdated.update(each for each in contents if each not in known)
+        self._waiting.extend(found)
+
+    def _is_decoded(self, candidate: Candidate) -> bool:
+        name = candidate.path.rpartition(b"/")[2]
+        return candidate.outcome is not Outcome.OTHER and self._session.selection.decodes(name)
 
     def _feed(self) -> None:
         session = self._session
         ahead = sum(each.size for each in self._reading.values())
+        ahead += sum(each.candidate.size for each in self._doubts)
         while self._more() and self._has_room(ahead) and session.may_read():
             if not self._waiting:
                 continue
@@ -216,7 +233,12 @@ class Audit:
         return few or (under_way < AHEAD_FILES and ahead < AHEAD_BYTES)
 
     def _submit(self, candidate: Candidate) -> None:
-        if candidate.sha256 is None or candidate.outcome not in SETTLED:
+        if (
+            candidate.sha256 is None
+            or candidate.outcome not in SETTLED
+            or (candidate.sha256 in self._outdated and self._is_decoded(candidate))
+        ):
+            # Of an older epoch: as it has to be read, the present decoders look at it, too.
             self._doubt(candidate, now_ms(), None)
             return
         job = Job(candidate.root_id, candidate.path, candidate.size, decode=False, uncached=True, check=True)
@@ -258,8 +280,7 @@ class Audit:
     def _doubt(self, candidate: Candidate, began: int, first_reading: bytes | None) -> None:
         """Have a file inspected as a scan would; from the disk."""
         doubt = Doubt(candidate, began)
-        name = candidate.path.rpartition(b"/")[2]
-        decode = candidate.outcome is not Outcome.OTHER and self._session.selection.decodes(name)
+        decode = self._is_decoded(candidate)
         job = Job(candidate.root_id, candidate.path, candidate.size, decode, uncached=True)
         plan = Plan(doubt.tally, run_id=self.run_id, first_reading=first_reading)
         self._session.submit_later(job, plan, 0.0)
@@ -285,7 +306,7 @@ class Audit:
             root_id, path = doubt.candidate.root_id, doubt.candidate.path
             if not session.waiting_for(root_id, path):
                 if doubt.busy:
-                    self._waiting.extend(candidates(self._connection, [doubt.candidate.file_id]))
+                    self._fetch([doubt.candidate.file_id])
                 elif self._is_lost(doubt):
                     self._lost.append(doubt)
                 else:
