@@ -221,6 +221,9 @@ class Settings:
     audit_rate_bytes: int = _setting(
         10_000_000, SIZE, "Bytes a second that the daemon's own audit reads; 0 = unlimited"
     )
+    metrics_file: str | None = _setting(
+        None, TEXT, "Where the daemon writes its numbers for Prometheus; its folder must be there"
+    )
     auto_accept: tuple[Kind, ...] = _setting(
         (), KINDS, "Kinds of drift that become the new baseline by themselves"
     )
@@ -379,10 +382,10 @@ def _checked(table: Mapping[str, Any], path: str) -> dict[str, Any]:
             values[key] = kind.read(value)
         except ValueError:
             raise ConfigError(f"{path}: {key} = {value!r}", hint=f"expected {kind.expected}") from None
-    if "database" in values:
+    for key in {"database", "metrics_file"} & values.keys():
         # Relative to the file that says it, so that the answer does not depend on the working directory.
-        named = os.path.join(os.path.dirname(path), os.path.expanduser(values["database"]))
-        values["database"] = os.path.normpath(named)
+        named = os.path.join(os.path.dirname(path), os.path.expanduser(values[key]))
+        values[key] = os.path.normpath(named)
     return values
 
 

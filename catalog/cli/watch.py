@@ -30,6 +30,7 @@ def watch(
     """
     from catalog import logs
     from catalog.service.daemon import Daemon
+    from catalog.service.metrics import folder_of
     from catalog.service.opening import actor, cataloguing, fence, make_ready, refuse_inside
     from catalog.service.scan import resolved, targets
     from catalog.service.signals import Stop
@@ -41,7 +42,8 @@ def watch(
     refuse_inside(database, folders)
     new = make_ready(database, run.say)
     run.say(f"{'new catalogue' if new else 'catalogue'}: {database}")
-    if fence(database) is None:
+    metrics = run.settings.metrics_file
+    if fence(database, *([folder_of(metrics)] if metrics else [])) is None:
         run.warn("this kernel has no Landlock: mount the shares read-only if you can")
     with Stop() as stop, cataloguing(database, run.settings, "watch") as session:
         chosen = targets(session.roots, folders, name=None, actor=actor())

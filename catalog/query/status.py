@@ -148,6 +148,11 @@ def status(connection: Connection, database: str) -> Status:
 # --------------------------------------------------------------------------------------------------- roots
 
 
+def backlog_files(connection: Connection) -> int:
+    """How many paths wait for their inspection."""
+    return int(connection.execute(select(func.count()).select_from(job)).scalar_one())
+
+
 def root_statuses(connection: Connection) -> tuple[RootStatus, ...]:
     """Every share that was not removed, by name."""
     counts: dict[tuple[int, int], int] = defaultdict(int)

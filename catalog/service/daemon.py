@@ -7,14 +7,12 @@ threads of their own. The watchdog is fed only while the turns come round.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +22,8 @@ from catalog.record.roots import Root
 from catalog.record.runs import Request
 from catalog.service.audit_daemon import Audits
 from catalog.service.confirming import Confirmation, RequestedConfirmation
+from catalog.service.heart import Heart
+from catalog.service.metrics import Counters, Metrics
 from catalog.service.plans import Tally
 from catalog.service.rebase import RequestedRebase
 from catalog.service.reconcile import Phase, Reconcile
@@ -42,45 +42,6 @@ BEAT_SECONDS: Final = 2.0
 DUE_LIMIT: Final = 1000
 IDLE_WORKERS_SECONDS: Final = 60.0
 WAIT_SECONDS: Final = 5.0
-
-
-class Heart:
-    """Feeds the systemd watchdog from a thread that touches no share, while the main loop beats."""
-
-    def __init__(self, patience_seconds: float) -> None:
-        self._patience = patience_seconds
-        self._last = time.monotonic()
-        self._end = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def beat(self) -> None:
-        self._last = time.monotonic()
-
-    def start(self) -> None:
-        interval = notify.watchdog_interval_seconds()
-        if interval is not None:
-            self._thread = threading.Thread(target=self._feed, args=(interval,), name="watchdog", daemon=True)
-            self._thread.start()
-
-    @contextmanager
-    def patient(self) -> Iterator[None]:
-        """Feed it all the while: what is done in the block may take long, and is no sign of death."""
-        before, self._patience = self._patience, math.inf
-        try:
-            yield
-        finally:
-            self._patience = before
-            self.beat()
-
-    def _feed(self, interval: float) -> None:
-        while not self._end.wait(interval):
-            if time.monotonic() - self._last < self._patience:
-                notify.watchdog()
-
-    def stop(self) -> None:
-        self._end.set()
-        if self._thread is not None:
-            self._thread.join()
 
 
 class Daemon:
@@ -102,6 +63,8 @@ class Daemon:
         self._unsaid: deque[tuple[Request, dict[str, Any]]] = deque()
         """Answers that are not durable yet."""
         self._confirmations: list[RequestedConfirmation] = []
+        path = session.settings.metrics_file
+        self._metrics = Metrics(path, session.database) if path else None
         self._rebases: list[RequestedRebase] = []
         self._audits = Audits(session, self.shares, self.watches, self.answer)
         self._busy_since = time.monotonic()
@@ -111,6 +74,8 @@ class Daemon:
         with ExitStack() as stack:
             stack.callback(self._cookies.cleanup)
             stack.callback(self._heart.stop)
+            if self._metrics is not None:
+                stack.callback(self._metrics.stop)
             stack.callback(self.shares.close)
             stack.callback(self._audits.close)
             for watch in self.watches.values():
@@ -122,6 +87,8 @@ class Daemon:
         """Watch until the end. ``ready`` is called once, when every share's watches are up."""
         self.session.runs.daemon_started()
         self._heart.start()
+        if self._metrics is not None:
+            self._metrics.start()
         with self._heart.patient():  # the watches of a large share on a slow server take their time
             self._follow_roots()
         ready()
@@ -161,6 +128,7 @@ class Daemon:
         self.session.placing.resolve(overwriting_seconds=self.session.settings.absence_seconds)
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
+            self.session.mass_changes.look()
             self._beat()
         elif self.session.recorder.due:
             self.session.commit()
@@ -308,13 +276,16 @@ class Daemon:
     # ------------------------------------------------------------------------------------------ status
 
     def _beat(self) -> None:
-        status = {
+        status: dict[str, Any] = {
             "rebuilds": sum(watch.events.rebuilds for watch in self.watches.values()),
             "overflows": sum(watch.events.overflows for watch in self.watches.values()),
             "in_flight": self.session.in_flight,
             "only": None if self._only is None else sorted({*self._only, *self.watches}),
             "roots": {watch.root.name: watch.status() for watch in self.watches.values()},
         }
+        if self._metrics is not None:
+            read = self.session.bytes_read
+            self._metrics.counters = Counters(time.time(), status["overflows"], status["rebuilds"], read)
         self.session.commit()
         self.session.recorder.batch.begin(durable=False)  # no sync of the disk for a sign of life
         self.session.runs.daemon_beats(status)

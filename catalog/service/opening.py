@@ -59,12 +59,12 @@ def refuse_inside(database: str, folders: list[bytes]) -> None:
             )
 
 
-def fence(database: str) -> int | None:
+def fence(database: str, *more: str) -> int | None:
     """Let the kernel refuse every write of this process and its children but beside the catalogue and in the
     folder for temporary files: "never touches the files" holds even against a bug of ours, on a share that is
-    mounted later, too. For good. The Landlock ABI, or None where the kernel has none."""
+    mounted later, too. For good. The Landlock ABI, or None where the kernel has none. ``more``: other folders."""
     folders = (os.path.dirname(os.path.abspath(database)), tempfile.gettempdir(), "/dev")  # /dev/null
-    return restrict_writes(*folders)
+    return restrict_writes(*folders, *more)
 
 
 @contextmanager

@@ -66,6 +66,8 @@ class Session:
         """What waits for its retry; the entry of the heap that counts is the one with this number."""
         self._order = itertools.count(1)
         self._read_at = 0.0
+        self.bytes_read = 0
+        """Of files that were inspected, since the start."""
         self.uncommitted: list[tuple[Job, Plan]] = []
         """What the open transaction records: to be done again if it fails."""
         self._alone = 0
@@ -269,6 +271,8 @@ class Session:
 
     def _take(self, inspection: Inspection, plan: Plan) -> None:
         job = inspection.job
+        if inspection.sha256 is not None and inspection.stat is not None:
+            self.bytes_read += inspection.stat.size
         if self.is_removed(job.root_id):
             return
         self.uncommitted.append((job, plan))

@@ -143,6 +143,7 @@ WRONG = {
     "max_rate_bytes": ["'fast'", "-5"],
     "audit_days": ["-1", "'90d'", "1.5"],
     "audit_rate_bytes": ["-1", "'slow'"],
+    "metrics_file": ["1", "''"],
     "auto_accept": ["'metadata'", "['rot']", "['broken']", "['missing']", "[1]"],
 }
 
