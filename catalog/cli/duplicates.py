@@ -31,7 +31,7 @@ def bytes_of(text: str | None) -> int:
 
 
 def listing(form: Format) -> Listing:
-    """A group a row in JSON, a file a row elsewhere; paths are those of redundant files."""
+    """A group a row in JSON, a file a row elsewhere; paths are those of redundant files that were asked about."""
     return Listing(
         "groups",
         (),
@@ -52,6 +52,8 @@ def listing(form: Format) -> Listing:
             "compression",
             "orientation",
             "mtime",
+            "in_scope",
+            "differs",
             "reclaimable_bytes",
         ),
         "no duplicates",
@@ -66,7 +68,7 @@ def _flat(group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _redundant(group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    return (each for each in group["files"] if each["redundant"])
+    return (each for each in group["files"] if each["redundant"] and each["in_scope"])
 
 
 def write_groups(asked: Asked, answer: Dupes, limit: int | None) -> None:
@@ -80,7 +82,7 @@ def write_groups(asked: Asked, answer: Dupes, limit: int | None) -> None:
         write_line("no duplicates")
     if limit is not None and next(groups, None) is not None:
         asked.run.say(f"only the first {limit}; there is more")
-    asked.run.say(_summary(answer))
+    asked.run.say(_summary(asked, answer))
     for item in asked.frame("").incomplete:
         asked.run.warn(f"incomplete: {item.words}")
 
@@ -109,10 +111,10 @@ def _cells(member: Member, group: Group) -> list[str]:
     copy, kept = member.copy, group.members[0].copy
     if member.keep:
         note = f"{_day(copy.mtime_ns)}  (rule: {member.keep_reason})"
-    elif copy.orientation != kept.orientation:
-        note = f"Orientation {copy.orientation}"
     else:
-        note = ""
+        turned = copy.orientation != kept.orientation and copy.orientation is not None
+        notes = [f"Orientation {copy.orientation}"] if turned else []
+        note = ", ".join([*notes, *(f"other {what}" for what in member.differs)])
     relation = "hard link" if member.hard_link else member.relation
     compression = "raw" if copy.compression == "none" else copy.compression or ""
     return [relation, shown_path(copy.path), human_size(copy.size), copy.format or "", compression, note]
@@ -130,13 +132,20 @@ def short_digest(digest: str) -> str:
     return f"{bare[:4]}…{bare[-2:]}"
 
 
-def _summary(answer: Dupes) -> str:
+def _summary(asked: Asked, answer: Dupes) -> str:
     totals, around = answer.totals, answer.around
+    if asked.scope.everything:
+        files = f"{counted(totals.files, 'file')} of {around.files:,}"
+    else:
+        files = f"{counted(totals.files, 'file')} in them ({around.files:,} asked about)"
     line = (
-        f"-- {counted(totals.groups, 'group')}, {counted(totals.files, 'file')} of {around.files:,},"
+        f"-- {counted(totals.groups, 'group')}, {files},"
         f" {totals.redundant_files:,} redundant, reclaimable {human_size(totals.reclaimable_bytes)};"
         f" {counted(around.undecodable, 'file')} undecodable, {counted(around.offline_roots, 'root')} offline"
     )
+    unsound = around.uncompared - around.undecodable - around.awaiting
+    if unsound > 0:
+        line += f", {counted(unsound, 'file')} not decoded soundly (compared by bytes only)"
     if around.awaiting:
         line += f", {counted(around.awaiting, 'file')} not compared until looked at with the new decoders"
     return line

@@ -1,25 +1,29 @@
 """``query dupes``: which files are the same, and what would it free to keep one of each?
 
 Without narrowing, groups come straight from the counters that triggers keep: a page is a scan of an index,
-whatever the size of the catalogue. A narrowed question counts the files of its scope.
+whatever the size of the catalogue. A narrowed question counts the files of the groups that its scope touches.
+Files that a level cannot compare stand beside its groups, by their bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, text
 
 from catalog.query.groups import Group, group_of
-from catalog.query.levels import GROUP_LEVELS, PAGE, GroupLevel, copies_of
-from catalog.query.narrowed import found_in, groups_of
+from catalog.query.levels import GROUP_LEVELS, PAGE, UNCOMPARED, GroupLevel, copies_of
+from catalog.query.member_tags import descriptive_tags
+from catalog.query.narrowed import Found, found_in, groups_of, in_order
 from catalog.query.opening import let_go
 from catalog.query.outdated import outdated_files
-from catalog.query.scope import LIVING, Scope
+from catalog.query.scope import LIVING, Root, Scope, living_roots
 from catalog.query.standing import living_files, odd_files, suspect_files
 from catalog.store.codes import OUTCOME
-from catalog.store.schema import file
+from catalog.store.schema import dir_, file
 from catalog.terms import Level, Outcome, RootState
 
 
@@ -44,6 +48,16 @@ class Totals:
             "reclaimable_bytes": self.reclaimable_bytes,
         }
 
+    def plus(self, other: Totals) -> Totals:
+        """Both together; their groups have no group in common."""
+        return Totals(
+            self.groups + other.groups,
+            self.files + other.files,
+            self.redundant_files + other.redundant_files,
+            self.redundant_bytes + other.redundant_bytes,
+            self.reclaimable_bytes + other.reclaimable_bytes,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Around:
@@ -52,6 +66,8 @@ class Around:
     files: int
     """Files in the scope that may still be there."""
     undecodable: int
+    uncompared: int
+    """Files that the level cannot compare, the undecodable ones among them: by their bytes alone."""
     awaiting: int
     """Files whose pixel digest is of an older decoder epoch: they take part in no comparison of pixels."""
     offline_roots: int
@@ -74,28 +90,43 @@ def dupes(
     min_size: int = 0,
     limit: int | None = None,
 ) -> Dupes:
-    """Duplicates of the scope. A group needs two files on disk inside it; smaller ones than ``min_size``
-    bytes do not count, nor do files that were not seen lately. Files whose digest is of an unsound class are
-    never called the same."""
+    """Groups with at least one file in the scope, each with all its files, wherever they are.
+
+    A group needs two files on disk; smaller ones than ``min_size`` bytes do not count, nor do files that were
+    not seen lately. Files whose digest is of an unsound class are the same as those with equal bytes only.
+    """
     kind = GROUP_LEVELS[level]
-    around = _around(connection, scope)
+    around = _around(connection, scope, level)
+    roots = {each.root_id: each for each in living_roots(connection)}
+    apart = found_in(connection, scope, UNCOMPARED[level], min_size, roots) if level in UNCOMPARED else []
     # The counters hold suspects, too: files that were not found, whose absence is not proven.
     unseen = sum(suspect_files(connection, scope).values())
     if scope.everything and not min_size and not unseen:
         totals = _counted_totals(connection, kind)
-        groups = _counted_groups(connection, scope, kind, limit)
+        groups = _counted_groups(connection, scope, roots, kind, limit)
+        if apart:
+            groups = islice(_merged(groups, groups_of(connection, scope, roots, apart)), limit)
     else:
-        found = found_in(connection, scope, kind, min_size)
-        totals = Totals(
-            len(found),
-            sum(each.files for each in found),
-            sum(each.bodies - 1 for each in found),
-            sum(each.redundant_bytes for each in found),
-            sum(each.reclaimable for each in found),
-        )
-        groups = groups_of(connection, scope, kind, found[:limit])
+        found = found_in(connection, scope, kind, min_size, roots)
+        totals = _added_up(found)
+        groups = groups_of(connection, scope, roots, sorted([*found, *apart], key=in_order)[:limit])
+    totals = totals.plus(_added_up(apart))
     let_go(connection)
     return Dupes(totals, around, groups)
+
+
+def _added_up(found: Sequence[Found]) -> Totals:
+    return Totals(
+        len(found),
+        sum(each.files for each in found),
+        sum(each.bodies - 1 for each in found),
+        sum(each.redundant_bytes for each in found),
+        sum(each.reclaimable for each in found),
+    )
+
+
+def _merged(one: Iterator[Group], other: Iterator[Group]) -> Iterator[Group]:
+    return heapq.merge(one, other, key=lambda group: (-group.reclaimable_bytes, group.id.rpartition(":")[2]))
 
 
 # ----------------------------------------------------------------------------------- from the counters
@@ -175,7 +206,7 @@ def _linked(connection: Connection, kind: GroupLevel) -> _Links:
 
 
 def _counted_groups(
-    connection: Connection, scope: Scope, kind: GroupLevel, limit: int | None
+    connection: Connection, scope: Scope, roots: dict[int, Root], kind: GroupLevel, limit: int | None
 ) -> Iterator[Group]:
     """Pages of the index, most reclaimable first; equal ones by digest."""
     table = kind.table.c
@@ -191,10 +222,12 @@ def _counted_groups(
     while left is None or left > 0:
         page = statement if after is None else statement.where(_beyond(kind, *after))
         rows = connection.execute(page).all()
-        copies = copies_of(connection, scope, kind.member, [row[0] for row in rows])
+        copies = copies_of(connection, roots, kind.member, [row[0] for row in rows])
+        tags = descriptive_tags(connection, copies.values())
         let_go(connection)
         for key, digest, _ in rows:
-            group = group_of(kind.printed(digest), kind.level, copies[key]) if copies[key] else None
+            members = copies[key]
+            group = group_of(kind.printed(digest), kind.level, members, tags, scope) if members else None
             if group is not None and left != 0:
                 left = None if left is None else left - 1
                 yield group
@@ -211,11 +244,22 @@ def _beyond(kind: GroupLevel, reclaimable: int, digest: bytes) -> ColumnElement[
 # ------------------------------------------------------------------------------------------ the summary
 
 
-def _around(connection: Connection, scope: Scope) -> Around:
+def _around(connection: Connection, scope: Scope, level: Level) -> Around:
     undecodable = OUTCOME.number[Outcome.UNDECODABLE]
     return Around(
         sum(living_files(connection, scope, each) for each in scope.roots),
         sum(odd_files(connection, scope, [undecodable]).values()),
+        _uncompared(connection, scope, level),
         sum(outdated_files(connection, scope).values()),
         sum(1 for each in scope.roots if each.state is not RootState.ONLINE),
     )
+
+
+def _uncompared(connection: Connection, scope: Scope, level: Level) -> int:
+    """Files of the scope with a content of which the level knows nothing sound; reads those files."""
+    if level not in UNCOMPARED:
+        return 0
+    statement = select(func.count()).select_from(file).where(*UNCOMPARED[level].apart, *scope.covered())
+    if not scope.whole_roots:
+        statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
+    return int(connection.execute(statement).scalar_one())

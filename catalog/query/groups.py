@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from catalog.query.scope import Root
+from catalog.query.scope import Root, Scope
 from catalog.terms import Level, iso_ns, path_fields
 
 _RELATIONS: Final = ("same bytes", "same pixels", "same on screen")
@@ -31,6 +31,7 @@ class Copy:
     format: str | None
     compression: str | None
     orientation: int | None
+    icc_sha256: bytes | None
 
     @property
     def path(self) -> bytes:
@@ -55,6 +56,10 @@ class Member:
     """Another name of a file that stands in the group already: frees nothing."""
     redundant: bool
     """Not needed once the kept one is kept: neither it nor another name of it."""
+    in_scope: bool = True
+    """Among what was asked about; the others are shown because they belong to the group."""
+    differs: tuple[str, ...] = ()
+    """What does not show in the samples and differs from the kept one: ``tags``, ``colour profile``."""
 
     @property
     def keep(self) -> bool:
@@ -77,6 +82,8 @@ class Member:
             "compression": copy.compression,
             "orientation": copy.orientation,
             "mtime": iso_ns(copy.mtime_ns),
+            "in_scope": self.in_scope,
+            "differs": list(self.differs),
         }
 
 
@@ -145,8 +152,13 @@ def keeper(copies: Sequence[Copy]) -> tuple[Copy, str]:
     raise AssertionError("two files of one path")
 
 
-def group_of(identity: str, level: Level, copies: Sequence[Copy]) -> Group | None:
-    """The group of these copies; None when they are names of one file on disk."""
+def group_of(
+    identity: str, level: Level, copies: Sequence[Copy], tags: Mapping[int, Any], scope: Scope
+) -> Group | None:
+    """The group of these copies; None when they are names of one file on disk.
+
+    ``tags``: content → what it says beside the picture, see ``member_tags``. ``scope``: what was asked about.
+    """
     if len({copy.body for copy in copies}) < 2:
         return None
     kept, words = keeper(copies)
@@ -155,17 +167,34 @@ def group_of(identity: str, level: Level, copies: Sequence[Copy]) -> Group | Non
         (copy for copy in copies if copy is not kept),
         key=lambda copy: (_RELATIONS.index(relation[copy.file_id]), copy.path),
     )
-    members = [Member(kept, "keep", words, False, False)]
+    members = [Member(kept, "keep", words, False, False, _asked(kept, scope))]
     seen = {kept.body}
     for copy in rest:
         linked, needless = copy.body in seen, copy.body != kept.body
-        members.append(Member(copy, relation[copy.file_id], None, linked, needless))
+        differs = _differences(copy, kept, tags)
+        asked = _asked(copy, scope)
+        members.append(Member(copy, relation[copy.file_id], None, linked, needless, asked, differs))
         seen.add(copy.body)
     # Names of one file may have been looked at at different times: the last look is not known to be truer.
     blocks: dict[tuple[int, int], int] = {}
     for copy in copies:
         blocks[copy.body] = max(blocks.get(copy.body, 0), copy.allocated)
     return Group(identity, level, tuple(members), sum(blocks.values()) - blocks[kept.body])
+
+
+def _asked(copy: Copy, scope: Scope) -> bool:
+    return copy.root.root_id in scope.by_id and scope.covers(copy.root.root_id, copy.folder, copy.name)
+
+
+def _differences(copy: Copy, kept: Copy, tags: Mapping[int, Any]) -> tuple[str, ...]:
+    if copy.content_id == kept.content_id:
+        return ()
+    found = []
+    if tags.get(copy.content_id) != tags.get(kept.content_id):
+        found.append("tags")
+    if copy.icc_sha256 != kept.icc_sha256:
+        found.append("colour profile")
+    return tuple(found)
 
 
 def _relation(copy: Copy, kept: Copy) -> str:

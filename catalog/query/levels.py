@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, func, select, text
 
 from catalog.query.files import newest_epoch
 from catalog.query.groups import Copy
-from catalog.query.scope import LIVING, SEEN, Scope
+from catalog.query.scope import LIVING, SEEN, Root
 from catalog.store.codes import RASTER_PIXELS, RASTER_VIEW
 from catalog.store.schema import analysis, content, dir_, file, layout, raster
 from catalog.terms import Fidelity, Level, printed
@@ -32,6 +32,8 @@ class GroupLevel:
     """The column of ``file`` that points to the group."""
     digest: Column[Any]
     only: tuple[ColumnElement[bool], ...]
+    apart: tuple[Any, ...] = ()
+    """Conditions on the files that make up these groups, where not all files of ``table`` are meant."""
 
     @property
     def grouped(self) -> Any:
@@ -76,6 +78,18 @@ GROUP_LEVELS: Final = {
         (raster.c.level == RASTER_VIEW,),
     ),
 }
+_UNDECODED: Final = (
+    # The comparison makes SQLite search in the index of these files.
+    file.c.content_id > 0,
+    text("file.view_id IS NULL"),
+    text("file.presence <> 3"),
+)
+_BYTES: Final = GROUP_LEVELS[Level.BYTES]
+UNCOMPARED: Final = {
+    Level.PIXELS: replace(_BYTES, apart=(*_UNDECODED, file.c.pixel_id.is_(None))),
+    Level.VIEW: replace(_BYTES, apart=_UNDECODED),
+}
+"""Beside the groups of a level: files that it cannot compare (not decoded, or not soundly) with equal bytes."""
 LEVELS: Final = tuple(GROUP_LEVELS)
 """What ``--level`` may be."""
 
@@ -96,6 +110,7 @@ _COLUMNS: Final = (
     analysis.c.format,
     func.json_extract(layout.c.value, "$.compression").label("compression"),
     analysis.c.orientation,
+    analysis.c.icc_sha256,
 )
 
 
@@ -121,14 +136,14 @@ _BY_MEMBER: Final = {
 
 
 def copies_of(
-    connection: Connection, scope: Scope, member: Column[Any], keys: Sequence[int]
+    connection: Connection, roots: Mapping[int, Root], member: Column[Any], keys: Sequence[int]
 ) -> dict[int, list[Copy]]:
     """Group → its files, of the whole catalogue."""
     found: dict[int, list[Copy]] = defaultdict(list)
     for row in in_pieces(connection, _BY_MEMBER[member.name], keys):
         # A share that was removed a moment ago may still be counted here.
-        if row.root_id in scope.by_id:
-            found[getattr(row, member.name)].append(Copy(row[0], scope.by_id[row[1]], *row[2:]))
+        if row.root_id in roots:
+            found[getattr(row, member.name)].append(Copy(row[0], roots[row.root_id], *row[2:]))
     return found
 
 

@@ -1,24 +1,29 @@
-"""Groups of duplicates inside a scope: its files are counted, whatever is outside of it."""
+"""Groups of duplicates that are counted file by file: those of which a narrow scope holds at least one file.
+
+A group is shown whole, wherever its files are: who asks about one file wants to know where its copies are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from catalog.query.groups import Copy, Group, group_of
 from catalog.query.levels import BY_ID, PAGE, GroupLevel, in_pieces
+from catalog.query.member_tags import descriptive_tags
 from catalog.query.opening import let_go
-from catalog.query.scope import LIVING, SEEN, Scope
+from catalog.query.scope import LIVING, SEEN, Root, Scope
 from catalog.store.schema import dir_, file
 
 
 @dataclass(slots=True)
 class Found:
-    """A group inside the scope, before its files are read."""
+    """A group, before its files are read."""
 
+    kind: GroupLevel
     digest: bytes
     ids: list[int]
     blocks: dict[tuple[int, int], tuple[int, int]]
@@ -41,24 +46,32 @@ class Found:
         return sum(allocated for allocated, _ in self.blocks.values()) - max(self.blocks.values())[0]
 
 
-def found_in(connection: Connection, scope: Scope, kind: GroupLevel, min_size: int) -> list[Found]:
-    """Groups of the scope's own files, in the order of the answer."""
+def found_in(
+    connection: Connection, scope: Scope, kind: GroupLevel, min_size: int, roots: Mapping[int, Root]
+) -> list[Found]:
+    """Groups with a file in the scope, with all their files on ``roots``, in the order of the answer."""
     found: dict[int, Found] = {}
-    for statement in _member_statements(scope, kind, min_size):
-        for key, digest, file_id, root_id, inode, nlink, size, allocated in connection.execute(statement):
-            group = found.get(key)
-            if group is None:
-                group = found[key] = Found(digest, [], {})
-            group.ids.append(file_id)
-            body = (root_id, inode) if nlink > 1 else (-1, file_id)
-            group.blocks[body] = max(group.blocks.get(body, (0, 0)), (allocated, size))
+    for row in _members(connection, scope, kind, min_size):
+        key, digest, file_id, root_id, inode, nlink, size, allocated = row
+        if root_id not in roots:  # removed a moment ago
+            continue
+        group = found.get(key)
+        if group is None:
+            group = found[key] = Found(kind, digest, [], {})
+        group.ids.append(file_id)
+        body = (root_id, inode) if nlink > 1 else (-1, file_id)
+        group.blocks[body] = max(group.blocks.get(body, (0, 0)), (allocated, size))
     groups = [group for group in found.values() if group.bodies > 1]
-    groups.sort(key=lambda group: (-group.reclaimable, group.digest))
+    groups.sort(key=in_order)
     return groups
 
 
-def _member_statements(scope: Scope, kind: GroupLevel, min_size: int) -> Iterator[Any]:
-    """What leads is what is smaller: the groups of the catalogue, or the folders of the scope."""
+def in_order(found: Found) -> tuple[int, bytes]:
+    """Most reclaimable first; equal ones by digest."""
+    return -found.reclaimable, found.digest
+
+
+def _members(connection: Connection, scope: Scope, kind: GroupLevel, min_size: int) -> Iterator[Any]:
     columns = (
         kind.key,
         kind.digest,
@@ -70,39 +83,57 @@ def _member_statements(scope: Scope, kind: GroupLevel, min_size: int) -> Iterato
         file.c.allocated,
     )
     big = [file.c.size >= min_size] if min_size else []
+    members = select(*columns).select_from(kind.table).join(file, kind.led)
+    members = members.where(*big).where(LIVING).where(SEEN)
+    if scope.everything and not kind.apart:
+        yield from connection.execute(members.where(*kind.only).where(kind.grouped))
+        return
+    keys = {key for statement in _keys(scope, kind, big) for key in connection.execute(statement).scalars()}
+    yield from in_pieces(
+        connection, members.where(kind.key.in_(bindparam("keys", expanding=True))), sorted(keys)
+    )
+
+
+def _keys(scope: Scope, kind: GroupLevel, big: list[Any]) -> Iterator[Any]:
+    """Which groups the scope touches. What leads is what is smaller: the groups of the catalogue, the few files
+    that cannot be compared, or the folders of the scope."""
     if scope.trees is None:
-        statement = select(*columns).select_from(kind.table).join(file, kind.led)
+        # Joined with a sum, the groups lead; without, the files.
+        joined = kind.member == kind.key if kind.apart else kind.led
+        statement = select(kind.key).select_from(kind.table).join(file, joined)
         if scope.globs:
             statement = statement.join(dir_, dir_.c.dir_id == file.c.dir_id)
-        yield (
-            statement.where(*kind.only, *scope.covered(), *big).where(kind.grouped).where(LIVING).where(SEEN)
-        )
+        statement = statement.where(*scope.covered(), *big, *kind.apart).where(kind.grouped)
+        yield (statement if kind.apart else statement.where(*kind.only)).where(LIVING).where(SEEN)
         return
     for part in scope.parts():
         inside = (
-            select(*columns)
+            select(kind.key)
             .select_from(dir_)
             .join(file, file.c.dir_id == dir_.c.dir_id)
             .join(kind.table, kind.key == kind.member)
         )
-        conditions = [*part.conditions(), *scope.globbed(), *big, kind.table.c.n_files > 1]
+        conditions = [*part.conditions(), *scope.globbed(), *big, kind.table.c.n_files > 1, *kind.apart]
         yield inside.where(*conditions).where(LIVING).where(SEEN)
 
 
 def groups_of(
-    connection: Connection, scope: Scope, kind: GroupLevel, found: Sequence[Found]
+    connection: Connection, scope: Scope, roots: Mapping[int, Root], found: Sequence[Found]
 ) -> Iterator[Group]:
+    """The groups with their files, a page in each short transaction."""
     for at in range(0, len(found), PAGE):
         page = found[at : at + PAGE]
         wanted = [file_id for group in page for file_id in group.ids]
         copies = {
-            row.file_id: Copy(row[0], scope.by_id[row[1]], *row[2:])
+            row.file_id: Copy(row[0], roots[row[1]], *row[2:])
             for row in in_pieces(connection, BY_ID, wanted)
-            if row.root_id in scope.by_id
+            if row.root_id in roots
         }
+        members = [[copies[file_id] for file_id in group.ids if file_id in copies] for group in page]
+        tags = descriptive_tags(connection, members)
         let_go(connection)
-        for group in page:
-            members = [copies[file_id] for file_id in group.ids if file_id in copies]
-            made = group_of(kind.printed(group.digest), kind.level, members) if members else None
+        for group, listed in zip(page, members, strict=True):
+            kind = group.kind
+            made = group_of(kind.printed(group.digest), kind.level, listed, tags, scope) if listed else None
             if made is not None:
                 yield made

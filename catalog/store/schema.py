@@ -287,6 +287,12 @@ Index("ix_file_tombstone", file.c.dir_id, file.c.name, sqlite_where=text("presen
 for _name, _order in (("content", ()), ("pixel", ("allocated", "size")), ("view", ("allocated", "size"))):
     _members = (file.c[column] for column in (f"{_name}_id", *_order))
     Index(f"ix_file_{_name}", *_members, sqlite_where=text(f"{_name}_id IS NOT NULL AND presence <> 3"))
+# What was not decoded soundly is compared by its bytes; there is little of it.
+Index(
+    "ix_file_uncompared",
+    file.c.content_id,
+    sqlite_where=text("content_id IS NOT NULL AND view_id IS NULL AND presence <> 3"),
+)
 Index("ix_file_inode", file.c.inode)
 Index(
     "ix_file_odd",

@@ -461,6 +461,11 @@ STATEMENTS = (
     """,
     """CREATE INDEX ix_file_tombstone ON file (dir_id, name) WHERE presence = 3""",
     """
+    CREATE INDEX ix_file_uncompared
+    ON file (content_id)
+    WHERE content_id IS NOT NULL AND view_id IS NULL AND presence <> 3
+    """,
+    """
     CREATE INDEX ix_file_view
     ON file (view_id, allocated, size)
     WHERE view_id IS NOT NULL AND presence <> 3

@@ -223,7 +223,8 @@ def test_check_finds_duplicates(catalog_cli: Any, full: Path) -> None:
     assert catalog_cli("query", "dupes", "--check").code == 1
     assert catalog_cli("query", "dupes", "--check", "--min-size", "1kB").code == 1
     assert catalog_cli("query", "dupes", "--check", "--min-size", "1001").code == 0
-    assert catalog_cli("query", "dupes", "--check", "--glob", "*keep*").code == 0
+    assert catalog_cli("query", "dupes", "--check", "--glob", "*keep*").code == 1
+    assert catalog_cli("query", "dupes", "--check", "--glob", "broken*").code == 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from catalog.query.dupes import Dupes, dupes
 from catalog.query.groups import Group
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
-from catalog.terms import Fidelity, Level, Outcome, Presence, RootState
+from catalog.terms import Fidelity, Level, Outcome, Presence, RootState, Tag
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
 
 
@@ -183,7 +183,7 @@ def test_a_file_that_is_missing_or_not_found_is_no_copy(rows: CatalogueRows, con
     assert (found.totals.groups, found.totals.files) == (1, 2)
 
 
-def test_a_narrow_question_needs_two_files_inside_its_scope(
+def test_a_narrow_question_shows_the_groups_that_it_touches_whole(
     rows: CatalogueRows, connection: Connection
 ) -> None:
     first, second = rows.root("one", b"/one"), rows.root("two", b"/two")
@@ -192,16 +192,101 @@ def test_a_narrow_question_needs_two_files_inside_its_scope(
     rows.file(second, b"c.tif", Picture(bytes="1"))
     rows.file(second, b"d.tif", Picture(bytes="2"))
     rows.file(first, b"x/e.tif", Picture(bytes="2"))
-    assert ask(connection).totals.groups == 2
-    (inside,) = ask(connection, roots=("one",)).groups
-    assert [member.copy.path for member in inside.members] == [b"/one/a.tif", b"/one/x/b.tif"]
-    assert ask(connection, roots=("two",)).totals.fields()["groups"] == 0
-    (matched,) = ask(connection, globs=("[ab].*", "c.*")).groups
-    assert len(matched.members) == 3
+    rows.file(second, b"alone.tif", Picture(bytes="3"))
+
+    def found(**scope: object) -> list[list[tuple[bytes, bool]]]:
+        answer = dupes(connection, resolve(connection, **scope))  # type: ignore[arg-type]
+        groups = list(answer.groups)
+        assert answer.totals.groups == len(groups)
+        assert answer.totals.files == sum(len(group.members) for group in groups)
+        return sorted(
+            sorted((member.copy.path, member.in_scope) for member in group.members) for group in groups
+        )
+
+    assert found(paths=[b"/one/a.tif"]) == [
+        [(b"/one/a.tif", True), (b"/one/x/b.tif", False), (b"/two/c.tif", False)]
+    ]
+    assert found(paths=[b"/two/alone.tif"]) == []
+    assert (
+        found(paths=[b"/one/x"])
+        == found(globs=["x/*"])
+        == [
+            [(b"/one/a.tif", False), (b"/one/x/b.tif", True), (b"/two/c.tif", False)],
+            [(b"/one/x/e.tif", True), (b"/two/d.tif", False)],
+        ]
+    )
+    assert found(roots=["two"]) == [
+        [(b"/one/a.tif", False), (b"/one/x/b.tif", False), (b"/two/c.tif", True)],
+        [(b"/one/x/e.tif", False), (b"/two/d.tif", True)],
+    ]
     answer = dupes(connection, resolve(connection, paths=[b"/one/x", b"/two/d.tif"]))
-    (group,) = answer.groups
-    assert sorted(member.copy.path for member in group.members) == [b"/one/x/e.tif", b"/two/d.tif"]
-    assert answer.around.files == 3
+    assert (answer.around.files, answer.totals.redundant_files) == (3, 3)
+
+
+@pytest.mark.parametrize("level", [Level.PIXELS, Level.VIEW])
+@pytest.mark.parametrize(
+    "fidelity", [Fidelity.LOSSY, Fidelity.UNVERIFIED, Fidelity.DAMAGED, Fidelity.UNDECODABLE]
+)
+def test_equal_bytes_are_the_same_at_every_level(
+    rows: CatalogueRows, connection: Connection, fidelity: Fidelity, level: Level
+) -> None:
+    one, two = rows.root("one", b"/one"), rows.root("two", b"/two")
+    unsound = Picture(bytes="1", pixels=None, fidelity=fidelity, reason="short")
+    rows.file(one, b"a", unsound, allocated=8192)
+    rows.file(two, b"b", unsound)
+    rows.file(one, b"alone", Picture(bytes="2", pixels=None, fidelity=fidelity))
+    for name, blocks in ((b"x", 4096), (b"y", 4096), (b"z", 1)):
+        rows.file(one, name, Picture(bytes="3"), allocated=blocks)
+    rows.file(one, b"v", Picture(bytes="4"), allocated=1)
+    rows.file(one, b"w", Picture(bytes="4"), allocated=1)
+    answer = ask(connection, level=level)
+    groups = list(answer.groups)
+    assert [names(group)[0][0] for group in groups] == [b"x", b"a", b"v"]
+    assert (groups[1].id, groups[1].level) == (sha256("1").hex(), Level.BYTES)
+    assert names(groups[1]) == [(b"a", "keep"), (b"b", "same bytes")]
+    assert (answer.totals.groups, answer.totals.files, answer.totals.redundant_files) == (3, 7, 4)
+    assert answer.totals.reclaimable_bytes == sum(group.reclaimable_bytes for group in groups)
+    assert answer.around.uncompared == 3
+    again = ask(connection, level=level, globs=("*",))
+    assert (again.totals, [group.fields() for group in again.groups]) == (
+        answer.totals,
+        [group.fields() for group in groups],
+    )
+    (narrow,) = dupes(connection, resolve(connection, paths=[b"/two"]), level=level).groups
+    assert [(member.copy.path, member.in_scope) for member in narrow.members] == [
+        (b"/one/a", False),
+        (b"/two/b", True),
+    ]
+    assert len(list(ask(connection, level=level, limit=2).groups)) == 2
+
+
+def test_what_does_not_show_in_the_samples_is_told(rows: CatalogueRows, connection: Connection) -> None:
+    def tag(code: int, name: str, text: bytes) -> Tag:
+        return Tag(code, name, 2, len(text), text)
+
+    root = rows.root("r", b"/r")
+    software, artist = tag(305, "Software", b"Gimp\0"), tag(315, "Artist", b"Me\0")
+    packed = Tag(259, "Compression", 3, 1, b"\5\0")
+    for name, tags in (
+        (b"a", (software,)),
+        (b"b", (software, packed)),
+        (b"c", (software, artist)),
+        (b"d", ()),
+    ):
+        rows.file(root, name, Picture(bytes=name.decode(), pixels="p", tags=tags))
+    rows.run_sql(
+        "UPDATE analysis SET icc_sha256 = ? WHERE content_id = (SELECT content_id FROM file WHERE name = ?)",
+        b"i" * 32,
+        b"d",
+    )
+    for answer in (ask(connection), ask(connection, globs=("*",))):
+        (group,) = answer.groups
+        assert [(member.copy.name, member.differs) for member in group.members] == [
+            (b"a", ()),
+            (b"b", ()),
+            (b"c", ("tags",)),
+            (b"d", ("tags", "colour profile")),
+        ]
 
 
 def test_small_files_do_not_count(rows: CatalogueRows, connection: Connection) -> None:

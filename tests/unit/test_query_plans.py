@@ -32,6 +32,7 @@ MILLION = [
     ("file", "ix_file_view", "993000 1 1 1"),
     ("file", "ix_file_pixel", "993000 1 1 1"),
     ("file", "ix_file_content", "995000 1"),
+    ("file", "ix_file_uncompared", "2000 1"),
     ("file", "ix_file_tombstone", "5000 2 1"),
     ("file", "ix_file_odd", "7200 3600 1201 800"),
     ("file", "ix_file_inode", "1000000 1"),
@@ -136,6 +137,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
             broken = rows.file(
                 place, b"x/e.tif", Picture(bytes="3", pixels=None, fidelity=Fidelity.UNDECODABLE)
             )
+            damaged = Picture(bytes="damaged", fidelity=Fidelity.DAMAGED, reason="strip 2")
+            for name in (b"p.tif", b"q.tif"):
+                rows.file(place, b"x/" + name, damaged)
             rows.file(place, b"x/f.tif", None, outcome=Outcome.UNREADABLE)
             rows.file(place, b"x/g.tif", Picture(bytes="4"), presence=Presence.MISSING)
             rows.job(place, b"x/h.tif", attempts=1)
