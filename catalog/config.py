@@ -204,6 +204,10 @@ class Settings:
         0.2, SHARE, "More of a share missing within an hour than this is held until confirmed"
     )
     mass_missing_files: int = _setting(50, NUMBER, "… but not when it is no more files than this")
+    mass_change_share: float = _setting(
+        0.2, SHARE, "More of a share with changed contents within an hour than this is one alarm"
+    )
+    mass_change_files: int = _setting(50, NUMBER, "… but not when it is no more files than this")
     guard_interval_seconds: float = _setting(5.0, PERIOD, "Time between two checks that a share is there")
     guard_deadline_seconds: float = _setting(
         10.0, PERIOD, "A share that does not answer for this long is hung"

@@ -32,8 +32,9 @@ def status(
 ) -> None:
     """Are the shares there, is the daemon alive, is work waiting, is anything wrong?
 
-    --check finds: a share that is not online, open critical drift, absences that are held back, a daemon
-    that died or fell silent, a backlog older than an hour, folders that cannot be watched.
+    --check finds: a share that is not online, open critical drift, a mass of changed contents, absences that
+    are held back, a daemon that died or fell silent, a backlog older than an hour, folders that cannot be
+    watched.
     """
     with importing():
         from catalog.cli.output import answer
@@ -57,6 +58,8 @@ def _words(found: Status) -> Iterator[str]:
     for each in found.roots:
         if each.state_reason:
             yield f"{printable(each.name)}: {each.state_reason}"
+        if each.mass_change:
+            yield f"{printable(each.name)}: {each.mass_change.words}"
         if each.mode_reason:
             yield f"{printable(each.name)}: {each.mode}, because {each.mode_reason}"
     yield f"backlog      {counted(found.backlog, 'path')}" + (

@@ -3,7 +3,13 @@
 from catalog.drift.layout import layout_changes
 from catalog.drift.tags import tag_changes
 from catalog.drift.verdicts import SEVERITY, compare_levels, comparison, manner, same_picture, verdict
-from catalog.drift.wording import good_copy_sentence, restored_sentence, summary, swapped_sentence
+from catalog.drift.wording import (
+    good_copy_sentence,
+    mass_sentence,
+    restored_sentence,
+    summary,
+    swapped_sentence,
+)
 
 __all__ = [
     "SEVERITY",
@@ -12,6 +18,7 @@ __all__ = [
     "good_copy_sentence",
     "layout_changes",
     "manner",
+    "mass_sentence",
     "restored_sentence",
     "same_picture",
     "summary",

@@ -96,6 +96,13 @@ def good_copy_sentence(path: bytes | str) -> str:
     return f"a good copy of the old picture is {printable(path)}"
 
 
+def mass_sentence(files: int, of: int, kinds: dict[str, int]) -> str:
+    """``1,204 of 5,000 files changed within an hour: 1,200 metadata and 4 picture``."""
+    ordered = sorted(kinds.items(), key=lambda each: (-each[1], each[0]))
+    parts = joined(f"{number:,} {printable(kind)}" for kind, number in ordered)
+    return f"{files:,} of {counted(of, 'file')} changed within an hour: {parts}"
+
+
 def reasons(kind: Kind | None, old: Evidence, new: Evidence, same: Levels, manner: Manner) -> tuple[str, ...]:
     """The sentences of one verdict; never empty, and ``"; ".join`` reads well. Never raises."""
     if kind is None:

@@ -10,17 +10,45 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select
 
+from catalog.drift import mass_sentence
 from catalog.query.drift import SEVERITY
 from catalog.query.scope import ODD, RETIRED, TOMBSTONE
 from catalog.query.standing import holds, now_ms
 from catalog.store.codes import OUTCOME, ROOT_STATE
 from catalog.store.schema import daemon, drift, file, job, root, root_count, seal
-from catalog.terms import Outcome, RootState, Severity, counted, iso, path_fields
+from catalog.terms import Kind, Outcome, RootState, Severity, counted, iso, path_fields
 
 BACKLOG_LATE_MS: Final = 3_600_000
 """Age of the oldest waiting path at which a backlog is a problem."""
 HEARTBEAT_LATE_MS: Final = 180_000
 """Silence of a living daemon that is a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class MassChange:
+    """Many contents of a share that changed within an hour, of which some wait to be looked at still."""
+
+    event_id: int
+    since_ms: int
+    files: int
+    of: int
+    kinds: dict[str, int]
+    open: int
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "event": self.event_id,
+            "since": iso(self.since_ms),
+            "files": self.files,
+            "of": self.of,
+            "kinds": self.kinds,
+            "open": self.open,
+        }
+
+    @property
+    def words(self) -> str:
+        waiting = "all open" if self.open >= self.files else f"{self.open:,} still open"
+        return f"{mass_sentence(self.files, self.of, self.kinds)}; {waiting}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +73,7 @@ class RootStatus:
     uncovered_dirs: int
     held_missing: int
     open_drift: dict[Severity, int]
+    mass_change: MassChange | None = None
 
     @property
     def total(self) -> int:
@@ -72,6 +101,7 @@ class RootStatus:
             "uncovered_dirs": self.uncovered_dirs,
             "held_missing": self.held_missing,
             "open_drift": {severity.value: self.open_drift.get(severity, 0) for severity in Severity},
+            "mass_change": self.mass_change.fields() if self.mass_change else None,
         }
 
 
@@ -207,7 +237,26 @@ def _root(
         uncovered_dirs=row.uncovered_dirs,
         held_missing=row.n_held,
         open_drift=cases,
+        mass_change=_mass_change(connection, row),
     )
+
+
+def _mass_change(connection: Connection, row: Row[Any]) -> MassChange | None:
+    """The last alarm on changed contents, as long as a case of it is open."""
+    if row.mass_change is None:
+        return None
+    told = json.loads(row.mass_change)
+    waiting = connection.execute(
+        select(func.count())
+        .select_from(drift)
+        .where(drift.c.closed_ms.is_(None), drift.c.root_id == row.root_id)
+        .where(drift.c.updated_ms >= told["since_ms"], drift.c.updated_ms <= told["until_ms"])
+        .where(drift.c.kind.not_in((Kind.MISSING.value, Kind.UNREADABLE.value)))
+    ).scalar_one()
+    if not waiting:
+        return None
+    told = {name: told[name] for name in ("event_id", "since_ms", "files", "of", "kinds")}
+    return MassChange(**told, open=waiting)
 
 
 # -------------------------------------------------------------------------------------------------- daemon
@@ -245,6 +294,7 @@ def _problems(found: Status) -> list[str]:
         for each in found.roots
         if each.open_drift.get(Severity.CRITICAL)
     ]
+    masses = [f"{each.name}: {each.mass_change.words}" for each in found.roots if each.mass_change]
     shares = [
         f"{each.name} is {each.state.value}" + (f": {each.state_reason}" if each.state_reason else "")
         for each in found.roots
@@ -261,7 +311,7 @@ def _problems(found: Status) -> list[str]:
         for each in found.roots
         if each.uncovered_dirs
     ]
-    return [*critical, *shares, *held, *_daemon_problems(found), *uncovered]
+    return [*critical, *masses, *shares, *held, *_daemon_problems(found), *uncovered]
 
 
 def _daemon_problems(found: Status) -> list[str]:

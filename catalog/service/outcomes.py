@@ -128,6 +128,8 @@ class Outcomes:
             analysis = inspection.analysis
             if analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE:
                 tally.undecodable += 1
+        if recorded is Recorded.CHANGED:
+            session.mass_changes.saw(job.root_id)
         if row is not None:
             session.suspects.pop(row.file_id, None)
         if plan.due is not None:

@@ -166,6 +166,7 @@ def _scan_each(  # noqa: PLR0917 - what scan() holds, no more
         result.problems.extend(problem(reconcile.root, path, reason) for path, reason in reconcile.problems)
         if reconcile.complete and not result.interrupted:
             _drop_jobs(session, reconcile)
+    session.mass_changes.look(at_once=True)
     if result.interrupted:
         session.commit()
         session.start_over()

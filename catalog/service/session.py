@@ -19,6 +19,7 @@ from catalog.record import FileRow, Recorder
 from catalog.record.checks import Checks
 from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
+from catalog.service.mass_change import MassChanges
 from catalog.service.moves import Arrivals
 from catalog.service.outcomes import Outcomes
 from catalog.service.placing import Placing
@@ -98,6 +99,7 @@ class Session:
         self.arrivals = Arrivals(self.recorder, self)
         self.outcomes = Outcomes(self)
         self.placing = Placing(self)
+        self.mass_changes = MassChanges(self)
         self.selection = Selection(
             extensions=settings.extensions,
             include=settings.include,
@@ -267,6 +269,7 @@ class Session:
             time.sleep(timeout)  # the pool returns at once when it has nothing to do
         if self.recorder.due:
             self.commit()
+            self.mass_changes.look()
         return len(results)
 
     def _take(self, inspection: Inspection, plan: Plan) -> None:

@@ -64,8 +64,8 @@ root = table(
     integer("last_reconcile_ms", null=True),
     integer("n_held", default=0),
     integer("uncovered_dirs", default=0),
+    words("mass_change"),
     integer("refounded_ms", null=True),
-    integer("confirmed_ms", null=True),
     integer("confirmed_ms", null=True),
 )
 Index("uq_root_name", root.c.name, unique=True, sqlite_where=root.c.state != 3)

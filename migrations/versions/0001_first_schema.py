@@ -187,8 +187,8 @@ STATEMENTS = (
         last_reconcile_ms INTEGER,
         n_held INTEGER DEFAULT 0 NOT NULL,
         uncovered_dirs INTEGER DEFAULT 0 NOT NULL,
+        mass_change TEXT,
         refounded_ms INTEGER,
-        confirmed_ms INTEGER,
         confirmed_ms INTEGER,
         CONSTRAINT pk_root PRIMARY KEY (root_id)
     )

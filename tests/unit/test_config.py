@@ -136,6 +136,8 @@ WRONG = {
     "reconcile_interval_seconds": ["0.0"],
     "mass_missing_share": ["1.1", "-0.1", "20"],
     "mass_missing_files": ["-1", "0.5"],
+    "mass_change_share": ["1.1", "-0.1", "20"],
+    "mass_change_files": ["-1", "0.5"],
     "guard_interval_seconds": ["0"],
     "guard_deadline_seconds": ["0"],
     "cookie_seconds": ["0"],
