@@ -434,7 +434,7 @@ class Limits:
     """Pixels of one image that are decoded; Pillow's own bomb limit."""
     decode_bytes: int = 1 << 30
     """Largest file that is held in memory and decoded; larger ones are hashed in a stream and recorded
-    ``unverified``, reason "too large: raise decode_limit"."""
+    ``unverified``, reason "too large: raise decode_limit_bytes"."""
     memory_bytes: int = 4 << 30
     """RLIMIT_AS of a worker."""
     seconds: float = 120.0

@@ -240,7 +240,11 @@ def errors(
     only_paths0: Paths0 = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
-    """Which files cannot be read or decoded, and why?"""
+    """Which files cannot be read or decoded, and why?
+
+    Files that decode only with damage are listed, too (state damaged), and those that are too large for the
+    limits of the configuration (state unverified): the reason names the setting to raise.
+    """
     with importing():
         from catalog.cli.output import Listing
         from catalog.query.troubles import errors as ask

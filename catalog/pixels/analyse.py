@@ -16,7 +16,16 @@ from typing import Final
 
 from catalog.pixels.digest import combined, frame_digests
 from catalog.pixels.near import near_hash
-from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames, orientation_of, worded, worst
+from catalog.pixels.raster import (
+    TOO_LARGE,
+    TOO_LARGE_FOR_MEMORY,
+    Decoded,
+    decode_frames,
+    orientation_of,
+    worded,
+    worst,
+)
+from catalog.pixels.reading import TOO_LARGE as TOO_LARGE_FILE
 from catalog.pixels.structure import Frame, NotAnImage, Structure, parse
 from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page
 
@@ -90,7 +99,7 @@ def analyse(
 
 def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) -> Analysis:
     if len(content) > limits.decode_bytes:
-        return Analysis(Fidelity.UNVERIFIED, TOO_LARGE)
+        return Analysis(Fidelity.UNVERIFIED, TOO_LARGE_FILE)
     try:
         structure = parse(content, full_values=full_values, checksums=False)
         if structure.format == "PNG" and len(structure.frames) > 1:
@@ -250,7 +259,7 @@ def _without_header_parser(content: bytes | memoryview, format_name: str, limits
 def _loaders(content: bytes | memoryview, limits: Limits, analysis: Analysis) -> Loaders:
     from catalog.pixels.loaders import loader_checksums
 
-    if analysis.reason == TOO_LARGE:
+    if analysis.reason in (TOO_LARGE_FILE, TOO_LARGE, TOO_LARGE_FOR_MEMORY):
         names = ("cv2_imread_md5", "pillow_tobytes_md5", "pillow_save_md5")
-        return Loaders(errors=tuple((name, TOO_LARGE) for name in names))
+        return Loaders(errors=tuple((name, analysis.reason) for name in names))
     return loader_checksums(content, limits)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Samples = NDArray[Any]
     Buffer = bytes | bytearray | memoryview
 
-TOO_LARGE: Final = "too large: raise decode_limit"
+TOO_LARGE: Final = "too large: raise decode_limit_pixels"
+TOO_LARGE_FOR_MEMORY: Final = "too large: raise worker_memory_bytes"
 BAND_BYTES: Final = 1 << 20
 """Rows are copied, packed or compared in pieces of about this size, which stay in the cache."""
 _ORIENTATION: Final = 274
@@ -182,12 +183,15 @@ class Undecodable(Exception):
     """No samples can be had from this frame; ``str`` says why in plain words."""
 
 
-def too_large(frame: Frame, limits: Limits) -> bool:
-    """Whether decoding the frame would cost more than the limits allow, by its header alone."""
+def too_large(frame: Frame, limits: Limits) -> str | None:
+    """Which setting forbids to decode the frame, by its header alone; None when none does."""
     pixels = frame.width * frame.height
     sample_bytes = int(storage(frame.dtype)[2:])
     # a decoder's buffers, the raster and a reduced view of it may exist at the same time
-    return pixels > limits.decode_pixels or 3 * pixels * frame.channels * sample_bytes > limits.memory_bytes
+    if pixels > limits.decode_pixels:
+        return TOO_LARGE
+    held = 3 * pixels * frame.channels * sample_bytes
+    return TOO_LARGE_FOR_MEMORY if held > limits.memory_bytes else None
 
 
 def decode_frames(
@@ -256,8 +260,9 @@ def _guarded(frame: Frame, limits: Limits, run: Callable[[], Decoded]) -> Decode
 def _refused(frame: Frame, limits: Limits) -> Decoded | None:
     """The answer for a frame that is not to be decoded at all."""
     try:
-        if too_large(frame, limits):
-            return Decoded(None, Fidelity.UNVERIFIED, TOO_LARGE)
+        refusal = too_large(frame, limits)
+        if refusal is not None:
+            return Decoded(None, Fidelity.UNVERIFIED, refusal)
     except ValueError as error:
         return Decoded(None, Fidelity.UNDECODABLE, str(error))
     return None

@@ -78,16 +78,17 @@ GROUP_LEVELS: Final = {
         (raster.c.level == RASTER_VIEW,),
     ),
 }
-_UNDECODED: Final = (
+UNDECODED: Final = (
     # The comparison makes SQLite search in the index of these files.
     file.c.content_id > 0,
     text("file.view_id IS NULL"),
     text("file.presence <> 3"),
 )
+"""Files that have a content, and no pixels that prove anything."""
 _BYTES: Final = GROUP_LEVELS[Level.BYTES]
 UNCOMPARED: Final = {
-    Level.PIXELS: replace(_BYTES, apart=(*_UNDECODED, file.c.pixel_id.is_(None))),
-    Level.VIEW: replace(_BYTES, apart=_UNDECODED),
+    Level.PIXELS: replace(_BYTES, apart=(*UNDECODED, file.c.pixel_id.is_(None))),
+    Level.VIEW: replace(_BYTES, apart=UNDECODED),
 }
 """Beside the groups of a level: files that it cannot compare (not decoded, or not soundly) with equal bytes."""
 LEVELS: Final = tuple(GROUP_LEVELS)

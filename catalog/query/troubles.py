@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
-from catalog.query.files import FileFacts, chunks, facts_in_order, facts_of, file_ids
+from catalog.query.files import FileFacts, chunks, facts_in_order, facts_of, file_ids, newest_epoch
 from catalog.query.good_copies import GoodCopy, good_copies, good_copy_fields
+from catalog.query.levels import UNDECODED
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, ODD, Root, Scope
-from catalog.store.codes import OUTCOME
-from catalog.store.schema import dir_, file, job
-from catalog.terms import Outcome, iso, path_fields
+from catalog.store.codes import FIDELITY, OUTCOME
+from catalog.store.schema import analysis, content, dir_, file, job
+from catalog.terms import Fidelity, Outcome, iso, path_fields
 
 _FAILED = (Outcome.UNREADABLE, Outcome.UNDECODABLE)
 
@@ -27,7 +28,8 @@ class Trouble:
     folder: bytes
     name: bytes
     state: str
-    """``unreadable``, ``undecodable``, or ``pending``: tried, and to be tried again."""
+    """``unreadable``, ``undecodable``, ``pending`` (tried, and to be tried again), or of files that were read:
+    ``damaged`` (decoded in spite of it) and ``unverified`` (too large to be decoded)."""
     reason: str | None
     since_ms: int
 
@@ -46,9 +48,8 @@ class Trouble:
 
 
 def errors(connection: Connection, scope: Scope, *, limit: int | None = None) -> Iterator[Trouble]:
-    """Files that are there and cannot be read or decoded, or whose inspection failed and is due again.
-
-    In the order of shares and paths.
+    """Files that are there and cannot be read or decoded (also: only with damage, or too large), or whose
+    inspection failed and is due again. In the order of shares and paths.
     """
     waiting = _failed_jobs(connection, scope)
     found: list[Trouble] = []
@@ -70,11 +71,39 @@ def errors(connection: Connection, scope: Scope, *, limit: int | None = None) ->
                 found.append(job_of_file)
             continue
         found.append(Trouble(scope.by_id[root_id], folder, name, state.value, reason, since_ms))
+    found += _half_decoded(connection, scope)
     let_go(connection)
     found += waiting.values()
     order = {each.root_id: number for number, each in enumerate(scope.roots)}
     found.sort(key=lambda trouble: (order[trouble.root.root_id], trouble.folder, trouble.name))
     return iter(found[:limit])
+
+
+def _half_decoded(connection: Connection, scope: Scope) -> Iterator[Trouble]:
+    """Files whose pixels prove nothing because they are damaged, or were not decoded for their size."""
+    newest = and_(analysis.c.content_id == content.c.content_id, analysis.c.epoch_id == newest_epoch)
+    too_large = and_(
+        analysis.c.fidelity == FIDELITY.number[Fidelity.UNVERIFIED], analysis.c.reason.startswith("too large")
+    )
+    statement = (
+        select(
+            file.c.root_id,
+            dir_.c.path,
+            file.c.name,
+            analysis.c.fidelity,
+            analysis.c.reason,
+            file.c.changed_ms,
+        )
+        .join(dir_, dir_.c.dir_id == file.c.dir_id)
+        .join(content, content.c.content_id == file.c.content_id)
+        .join(analysis, newest)
+        .where(*UNDECODED, *scope.covered(), file.c.outcome == OUTCOME.number[Outcome.OK])
+        .where(or_(analysis.c.fidelity == FIDELITY.number[Fidelity.DAMAGED], too_large))
+    )
+    for root_id, folder, name, fidelity, reason, since_ms in connection.execute(statement):
+        if root_id in scope.by_id:
+            word = FIDELITY.word[fidelity].value
+            yield Trouble(scope.by_id[root_id], folder, name, word, reason, since_ms)
 
 
 def _failed_jobs(connection: Connection, scope: Scope) -> dict[tuple[int, bytes, bytes], Trouble]:

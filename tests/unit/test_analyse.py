@@ -190,7 +190,8 @@ def test_defects_are_said_once() -> None:
 def test_a_file_beyond_the_byte_limit_is_not_even_parsed() -> None:
     content = tiff(noise(40, 40))
     found = analysed(content, limits=Limits(decode_bytes=len(content) - 1))
-    assert (found.fidelity, found.reason, found.image) == (Fidelity.UNVERIFIED, TOO_LARGE, None)
+    reason = "too large: raise decode_limit_bytes"
+    assert (found.fidelity, found.reason, found.image) == (Fidelity.UNVERIFIED, reason, None)
 
 
 def test_an_image_beyond_the_pixel_limit_keeps_its_facts() -> None:
@@ -208,7 +209,11 @@ def test_samples_that_would_not_fit_into_the_memory_limit_are_not_decoded() -> N
     content = build(page(100, 100, strips=[strip], tags={258: (3, [64]), 259: (3, [8])}))
     assert analysed(content).fidelity is Fidelity.EXACT
     found = analysed(content, limits=Limits(memory_bytes=100_000))
-    assert (found.fidelity, found.reason, found.pixels) == (Fidelity.UNVERIFIED, TOO_LARGE, None)
+    assert (found.fidelity, found.reason, found.pixels) == (
+        Fidelity.UNVERIFIED,
+        "too large: raise worker_memory_bytes",
+        None,
+    )
 
 
 def test_formats_without_a_header_parser_prove_nothing_unless_their_depth_is_known() -> None:

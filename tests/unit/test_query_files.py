@@ -252,3 +252,25 @@ def test_roots_are_listed_with_their_counts(rows: CatalogueRows) -> None:
         "other": 1,
         "total": 6,
     }
+
+
+def test_what_is_damaged_or_too_large_is_an_error_with_its_reason(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    root = rows.root("r", b"/r")
+    large = "too large: raise decode_limit_pixels"
+    for name, fidelity, reason in (
+        (b"damaged.tif", Fidelity.DAMAGED, "strip 2 is short"),
+        (b"large.tif", Fidelity.UNVERIFIED, large),
+        (b"odd.tif", Fidelity.UNVERIFIED, "readers disagree"),
+        (b"cut.png", Fidelity.LOSSY, "16 bits cut to 8"),
+        (b"good.tif", Fidelity.EXACT, None),
+    ):
+        rows.file(root, name, Picture(bytes=str(name), fidelity=fidelity, reason=reason))
+    gone = Picture(bytes="gone", fidelity=Fidelity.UNVERIFIED, reason=large)
+    rows.file(root, b"gone.tif", gone, presence=Presence.MISSING)
+    expected = [(b"damaged.tif", "damaged", "strip 2 is short"), (b"large.tif", "unverified", large)]
+    found = list(errors(connection, resolve(connection)))
+    assert [(each.name, each.state, each.reason) for each in found] == expected
+    narrow = list(errors(connection, resolve(connection, globs=["l*"])))
+    assert [each.name for each in narrow] == [b"large.tif"]
