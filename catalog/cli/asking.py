@@ -76,9 +76,11 @@ def asking(
     roots: Sequence[str] | None = None,
     globs: Sequence[str] | None = None,
     lacking: Callable[[Connection, Scope, Standing], Standing] = lambda _connection, _scope, usual: usual,
+    *,
+    past: bool = False,
 ) -> Iterator[Asked]:
     """Open the catalogue and resolve the words that narrow a question. ``lacking`` adds what this answer may lack
-    beside the usual.
+    beside the usual; ``past``: paths mean the files that were moved away from them, too.
 
     Raises NoCatalogue, SchemaMismatch, NotFound, UsageError and what opening may raise.
     """
@@ -94,6 +96,7 @@ def asking(
             paths=[os.fsencode(path) for path in paths or ()],
             roots=roots or (),
             globs=globs or (),
+            past=past,
         )
         usual = standing(connection, scope, database)
         yield Asked(run, connection, scope, lacking(connection, scope, usual))

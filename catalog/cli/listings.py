@@ -42,6 +42,7 @@ from catalog.errors import UsageError
 from catalog.terms import EventKind, printable
 
 if TYPE_CHECKING:
+    from catalog.cli.asking import Asked
     from catalog.cli.output import Listing
 
 # --------------------------------------------------------------------------------------------------- files
@@ -63,7 +64,9 @@ def files(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", metavar="FORMAT", help="Only this image format (tiff, png …). May be repeated."
+            "--format",
+            metavar="FORMAT",
+            help="Only this image format (tiff or tif, jpeg or jpg …). May be repeated.",
         ),
     ] = None,
     root: Root = None,
@@ -83,12 +86,13 @@ def files(
     with importing():
         from catalog.query.files import STATES
         from catalog.query.files import files as ask
+        from catalog.query.formats import format_named
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     states = [word.strip().lower() for text in state or () for word in text.split(",")]
     if unknown := [word for word in states if word not in STATES]:
         raise UsageError(f"no such state: {unknown[0]}", hint=f"one of: {', '.join(STATES)}")
-    formats = [word.strip() for text in kind or () for word in text.split(",")]
+    formats = [format_named(word) for text in kind or () for word in text.split(",")]
     with asking(context, paths, root, glob) as asked:
         found = ask(asked.connection, asked.scope, states=states, formats=formats, limit=beyond(limit))
         answer_listing(
@@ -353,6 +357,7 @@ def events(
 ) -> None:
     """What happened, newest first?
 
+    PATH may be a former path: the events of a file that was moved away from it are among them.
     --paths prints the files that events are about, as often as something happened to them. --premis gives
     preservation metadata: files with their checksums, events of files, and who acted.
     """
@@ -381,7 +386,8 @@ def events(
     since_ms = moment_ms(since)
     if premis and form is not Format.TABLE:
         raise UsageError(f"two formats at once: --{form} --premis", hint="choose one")
-    with asking(context, paths, root, glob) as asked:
+    with asking(context, paths, root, glob, past=True) as asked:
+        _say_where_they_are(asked)
         if premis:
             write_premis(asked, kinds=kinds, since_ms=since_ms, limit=limit)
             asked.conclude(allow_incomplete=allow_incomplete)
@@ -390,6 +396,17 @@ def events(
             asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit
         )
     asked.conclude(allow_incomplete=allow_incomplete)
+
+
+def _say_where_they_are(asked: Asked) -> None:
+    """Of files that were moved away from the paths that were named."""
+    from catalog.query.files import facts_of
+    from catalog.query.scope import living_roots
+
+    if asked.scope.once:
+        roots = {each.root_id: each for each in living_roots(asked.connection)}
+        for facts in facts_of(asked.connection, sorted(asked.scope.once)[:100], roots).values():
+            asked.run.say(f"moved away since, and now at: {shown_path(facts.path)}")
 
 
 def _about_files(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

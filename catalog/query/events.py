@@ -75,7 +75,8 @@ def events(
     since_ms: int | None = None,
     limit: int | None = None,
 ) -> Iterator[Happened]:
-    """Events of the scope, newest first. One that narrows to files leaves out the events of shares."""
+    """Events of the scope, newest first. One that narrows to files leaves out the events of shares, and has those
+    of files that were moved away from a path that is named (``Scope.once``), all of them."""
     ids = event_ids(connection, scope, kinds=kinds, since_ms=since_ms, limit=limit)
     let_go(connection)
     return in_order(connection, ids)
@@ -103,7 +104,7 @@ def event_ids(
     statement = select(event.c.event_id).where(
         event.c.file_id.in_(bindparam("files", expanding=True)), *conditions
     )
-    for chunk in chunks(file_ids(connection, scope)):
+    for chunk in chunks(sorted({*file_ids(connection, scope), *scope.once})):
         found.extend(connection.execute(statement, {"files": chunk}).scalars())
     return array("q", sorted(found, reverse=True)[:limit])
 

@@ -13,6 +13,7 @@ from catalog.errors import CatalogError, UsageError
 from catalog.query.drift import Case, cases_of_file
 from catalog.query.events import Happened, events_of_file
 from catalog.query.files import FileFacts, facts_of, newest_epoch
+from catalog.query.once import once_at
 from catalog.query.resolving import located, recorded_folder, uncatalogued
 from catalog.query.scope import LIVING, TOMBSTONE, Part, Root, living_roots
 from catalog.store.codes import FIDELITY
@@ -104,7 +105,10 @@ def show(connection: Connection, path: bytes) -> Shown:
     ids = next(filter(None, (_ids_at(connection, part) for part in parts)), [])
     moved = not ids
     if moved:
-        ids = next(filter(None, (_once_at(connection, part) for part in parts)), [])
+        ids = next(
+            filter(None, (once_at(connection, each, folder, name) for each, folder, name in found if name)),
+            [],
+        )
     if not ids:
         raise _refused(connection, path, parts)
     every = {each.root_id: each for each in living_roots(connection)}
@@ -133,18 +137,6 @@ def _ids_at(connection: Connection, part: Part) -> list[int]:
         ordered = statement.order_by(file.c.state_since_ms.desc(), file.c.file_id.desc())
         found += connection.execute(ordered).scalars()
     return found
-
-
-def _once_at(connection: Connection, part: Part) -> list[int]:
-    """Files that were seen at this path in an earlier revision; reads all revisions."""
-    statement = (
-        select(revision.c.file_id)
-        .join(dir_, dir_.c.dir_id == revision.c.dir_id)
-        .where(dir_.c.root_id == part.root.root_id, dir_.c.path == part.folder)
-        .where(revision.c.name == part.names[0])
-        .distinct()
-    )
-    return sorted(connection.execute(statement).scalars(), reverse=True)
 
 
 def _history(connection: Connection, file_id: int, roots: dict[int, Root]) -> History | None:

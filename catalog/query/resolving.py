@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from catalog.errors import NotFound, UsageError
 from catalog.query.globs import Globs
+from catalog.query.once import once_at
 from catalog.query.scope import LIVING, NAMES_AT_ONCE, TOMBSTONE, Part, Root, Scope, living_roots, registered
 from catalog.store.schema import dir_, file
 from catalog.terms import joined, printable
@@ -24,8 +25,11 @@ def resolve(
     paths: Sequence[bytes] = (),
     roots: Sequence[str] = (),
     globs: Sequence[str] = (),
+    past: bool = False,
 ) -> Scope:
     """The scope of a question, from the words of the command line.
+
+    ``past``: a path means the files that were moved away from it, too (``Scope.once``).
 
     ``paths`` are files and folders as people type them, relative to the working directory; a folder around
     several shares means all of them. Raises NotFound (naming the shares there are) and UsageError.
@@ -39,7 +43,7 @@ def resolve(
         raise UsageError(f"not a glob: {' '.join(globs)} ({error})", hint="try '*.tif'") from error
     scope = Scope(chosen, len(chosen) == len(every), globs=patterns)
     if paths:
-        scope = _narrowed(connection, scope, every, paths)
+        scope = _narrowed(connection, scope, every, paths, past)
     return registered(connection, scope)
 
 
@@ -83,21 +87,27 @@ def _there_are(every: tuple[Root, ...]) -> str:
 class _Places:
     trees: set[tuple[int, bytes]] = field(default_factory=set)
     files: set[tuple[int, bytes, bytes]] = field(default_factory=set)
+    once: set[tuple[int, int]] = field(default_factory=set)
+    """(root_id of the path, file_id): files that were moved away."""
 
 
-def _narrowed(connection: Connection, scope: Scope, every: tuple[Root, ...], paths: Sequence[bytes]) -> Scope:
-    places = _find(connection, every, paths)
+def _narrowed(
+    connection: Connection, scope: Scope, every: tuple[Root, ...], paths: Sequence[bytes], past: bool
+) -> Scope:
+    places = _find(connection, every, paths, past)
     chosen = {each.root_id for each in scope.roots}
     trees = {key for key in places.trees if key[0] in chosen}
     files = {key for key in places.files if key[0] in chosen}
-    if not trees and not files:
+    once = {key for key in places.once if key[0] in chosen}
+    if not trees and not files and not once:
         names = joined(printable(each.name) for each in scope.roots)
         raise UsageError(f"none of these paths lies in share {names}", hint="leave out --root, or the paths")
     trees = {key for key in trees if not _inside(key[0], key[1], trees, proper=True)}
     files = {key for key in files if not _inside(key[0], key[1], trees, proper=False)}
-    concerned = {key[0] for key in trees} | {key[0] for key in files}
+    concerned = {key[0] for key in (*trees, *files, *once)}
     kept = tuple(each for each in scope.roots if each.root_id in concerned)
-    return Scope(kept, False, frozenset(trees), frozenset(files), scope.globs)
+    moved = frozenset(file_id for _, file_id in once)
+    return Scope(kept, False, frozenset(trees), frozenset(files), moved, scope.globs)
 
 
 def _inside(root_id: int, folder: bytes, trees: set[tuple[int, bytes]], *, proper: bool) -> bool:
@@ -131,7 +141,9 @@ def _in_its_folder(typed: bytes) -> bytes:
 _STAGES: Final[tuple[Callable[[bytes], bytes | None], ...]] = (_as_typed, _without_links, _in_its_folder)
 
 
-def _find(connection: Connection, every: tuple[Root, ...], paths: Sequence[bytes]) -> _Places:
+def _find(
+    connection: Connection, every: tuple[Root, ...], paths: Sequence[bytes], past: bool = False
+) -> _Places:
     """Each path as the record knows it; missing files are not on the disk any more."""
     places = _Places()
     waiting, seen_in = list(dict.fromkeys(paths)), dict[bytes, tuple[Root, bytes]]()
@@ -142,9 +154,22 @@ def _find(connection: Connection, every: tuple[Root, ...], paths: Sequence[bytes
         waiting = [typed for typed in waiting if typed not in recorded]
         if not waiting:
             break
+    left = _left(connection, seen_in, places) if past else set()
     for typed in waiting:
-        _place_unrecorded(typed, seen_in.get(typed), every, places)
+        if typed not in left:
+            _place_unrecorded(typed, seen_in.get(typed), every, places)
     return places
+
+
+def _left(connection: Connection, seen_in: dict[bytes, tuple[Root, bytes]], places: _Places) -> set[bytes]:
+    """Note the files that were moved away from these paths; gives the paths."""
+    left = set()
+    for typed, (root_, below) in seen_in.items():
+        if below and (root_.root_id, below) not in places.trees:
+            found = {(root_.root_id, file_id) for file_id in once_at(connection, root_, *_split(below))}
+            places.once |= found
+            left.update([typed] if found else [])
+    return left
 
 
 def _place_unrecorded(

@@ -91,6 +91,8 @@ class Scope:
     """(root_id, folder): everything in and below it. None: all of the roots."""
     files: frozenset[tuple[int, bytes, bytes]] = field(default_factory=frozenset)
     """(root_id, folder, name)."""
+    once: frozenset[int] = field(default_factory=frozenset)
+    """Files (file_id) that left one of the named paths by a move; only questions of the past mean them."""
     globs: Globs = field(default_factory=lambda: Globs(()))
     number: int = 0
     """Among the scopes of its connection, for the SQL function ``in_scope``."""

@@ -388,6 +388,9 @@ def test_files_by_state_and_format(catalog_cli: Any, full: Path) -> None:
     assert sorted(names()) == ["missing", "present", "present", "undecodable"]
     assert names("--state", "missing,undecodable") == ["undecodable", "missing"]
     assert names("--format", "tiff", "--state", "present") == ["present", "present"]
+    assert names("--format", "tif") == names("--format", "TIFF")
+    ran = catalog_cli("query", "files", "--format", "tfif")
+    assert (ran.code, ran.stderr) == (2, "catalog: no such image format: tfif; did you mean tif?\n")
     ran = catalog_cli("query", "files", "--state", "odd")
     assert (ran.code, ran.stderr.split(";")[0]) == (2, "catalog: no such state: odd")
 

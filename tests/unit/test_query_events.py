@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from catalog.errors import NotFound
 from catalog.query.events import events, events_of_file
+from catalog.query.history import show
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.terms import EventKind, RootState
+from tests.recordings import Shelf, stat
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture
 
 
@@ -26,6 +29,13 @@ def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
 def connection(rows: CatalogueRows) -> Iterator[Connection]:
     with opened(rows.database) as made:
         yield made
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    with Shelf(tmp_path) as made:
+        yield made
+    made.check()
 
 
 def fill(rows: CatalogueRows) -> None:
@@ -95,3 +105,28 @@ def test_events_of_a_removed_share_are_still_told(rows: CatalogueRows, connectio
 def test_events_of_a_file_come_oldest_first(rows: CatalogueRows, connection: Connection) -> None:
     fill(rows)
     assert [each.event_id for each in events_of_file(connection, 1)] == [2, 4, 5]
+
+
+def test_a_former_path_finds_the_events_of_the_file_that_left_it(shelf: Shelf) -> None:
+    """Also a path that it only passed through, and one that another file has taken since."""
+    shelf.see(b"a.tif", "1", at=stat(inode=1))
+    shelf.recorder.move(shelf.row(b"a.tif"), shelf.root_id, b"x/b\xff.tif")
+    shelf.recorder.move(shelf.row(b"x/b\xff.tif"), shelf.root_id, b"c.tif")
+    shelf.see(b"a.tif", "2", at=stat(inode=2))
+
+    def told(path: bytes) -> list[tuple[str, bytes | None]]:
+        with opened(shelf.database) as connection:
+            found = events(connection, resolve(connection, paths=[path], past=True))
+            return [(each.kind.value, each.path) for each in found]
+
+    mover = [("moved", b"/share/c.tif"), ("moved", b"/share/c.tif"), ("added", b"/share/c.tif")]
+    assert told(b"/share/x/b\xff.tif") == mover
+    assert told(b"/share/c.tif") == mover
+    assert told(b"/share/a.tif") == [("added", b"/share/a.tif"), *mover]
+    with opened(shelf.database) as connection:
+        shown = show(connection, b"/share/x/b\xff.tif")
+        assert (shown.moved, [each.facts.path for each in shown.histories]) == (True, [b"/share/c.tif"])
+        with pytest.raises(NotFound):
+            resolve(connection, paths=[b"/share/x/b\xff.tif"])
+        with pytest.raises(NotFound):
+            resolve(connection, paths=[b"/share/never.tif"], past=True)
