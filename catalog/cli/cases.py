@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,21 +76,10 @@ def _place(row: Row) -> str:
     return f"{path} and {counted(more, 'other file')}" if more else path
 
 
-def _cause(row: Row) -> tuple[Any, ...]:
-    reasons = row["reasons"]
-    return (row["severity"], row["kind"], row["manner"], row["open"], row["resolution"], *reasons[:1])
+def lines(groups: Iterable[tuple[Case, int]]) -> Iterator[Row]:
+    """Rows for the table: of cases that share a cause, the first one with the number of the others."""
+    from catalog.drift import PROOFS
 
-
-def together(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows for the table: cases that share severity, kind, manner and first reason become one, in the
-    place of the first of them."""
-    listed = list(rows)
-    sizes = Counter(map(_cause, listed))
-    told: set[tuple[Any, ...]] = set()
-    for row in listed:
-        cause = _cause(row)
-        if sizes[cause] < TOGETHER:
-            yield row
-        elif cause not in told:
-            told.add(cause)
-            yield {**row, "more": sizes[cause] - 1, "reasons": row["reasons"][:1]}
+    for case, more in groups:
+        shared = case.reasons[: 2 if case.reasons[0] in PROOFS else 1]
+        yield {**case.fields(), "more": more, "told": shared if more else told(case)}

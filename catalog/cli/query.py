@@ -133,8 +133,8 @@ def drift(
     Open cases come by urgency, then newest first. Cases that share one cause are one line of the table.
     """
     with importing():
-        from catalog.cli.cases import listing, together, told
-        from catalog.query.drift import Wanted, drift_cases
+        from catalog.cli.cases import TOGETHER, lines, listing, told
+        from catalog.query.drift import Wanted, drift_cases, drift_groups
         from catalog.query.outdated import lacking_judgements
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
@@ -149,13 +149,13 @@ def drift(
         closed=every,
     )
     with asking(context, paths, root, glob, lacking=lacking_judgements) as asked:
-        cases = drift_cases(asked.connection, asked.scope, wanted, limit=beyond(limit))
+        rows: Iterable[Mapping[str, Any]]
         words = form is Format.TABLE
-        rows: Iterable[Mapping[str, Any]] = (
-            {**case.fields(), "told": told(case)} if words else case.fields() for case in cases
-        )
         if words and limit is None:
-            rows = together(rows)
+            rows = lines(drift_groups(asked.connection, asked.scope, wanted, least=TOGETHER))
+        else:
+            cases = drift_cases(asked.connection, asked.scope, wanted, limit=beyond(limit))
+            rows = ({**case.fields(), "told": told(case)} if words else case.fields() for case in cases)
         found = answer_listing(asked, "catalog.drift/1", listing(every), rows, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
 

@@ -4,6 +4,7 @@ from catalog.drift.layout import layout_changes
 from catalog.drift.tags import tag_changes
 from catalog.drift.verdicts import SEVERITY, compare_levels, comparison, manner, same_picture, verdict
 from catalog.drift.wording import (
+    PROOFS,
     good_copy_sentence,
     mass_sentence,
     restored_sentence,
@@ -12,6 +13,7 @@ from catalog.drift.wording import (
 )
 
 __all__ = [
+    "PROOFS",
     "SEVERITY",
     "compare_levels",
     "comparison",

@@ -23,6 +23,9 @@ from catalog.terms import (
 
 Levels = dict[Level, bool | None]
 
+PROOFS: Final = ("pixels identical", "image data identical")
+"""First sentences that say what did not change; the cause is the one after."""
+
 _SUMMARY: Final[dict[Kind | None, str]] = {
     None: "same bytes",
     Kind.METADATA: "pixels identical, tags changed",
@@ -134,7 +137,7 @@ def turn(old: int, new: int) -> str | None:
 
 def _headline(kind: Kind, old: Evidence, new: Evidence, same: Levels) -> list[str]:
     before, after = _image(old), _image(new)
-    proved = "pixels identical" if same[Level.PIXELS] else "image data identical"
+    proved = PROOFS[0] if same[Level.PIXELS] else PROOFS[1]
     match kind:
         case Kind.DISPLAY:
             return [_shown_words(before, after), proved]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, select
 
+from catalog.drift import PROOFS
 from catalog.query.files import chunks
 from catalog.query.good_copies import GoodCopy, good_copies, good_copy_fields
 from catalog.query.opening import let_go
@@ -270,8 +272,42 @@ def drift_cases(
     connection: Connection, scope: Scope, wanted: Wanted | None = None, *, limit: int | None = None
 ) -> Iterator[Case]:
     """Cases of the scope. Open ones: the most urgent first, then the newest; with closed ones: newest first."""
-    ids = _ids(connection, scope, wanted or Wanted(), limit)
+    statement = _chosen(scope, wanted or Wanted()).limit(limit)
+    ids = array("q", connection.execute(statement).scalars())
     let_go(connection)
+    yield from _in_order(connection, scope, ids)
+
+
+def drift_groups(
+    connection: Connection, scope: Scope, wanted: Wanted | None = None, *, least: int
+) -> Iterator[tuple[Case, int]]:
+    """The same cases; those that share severity, kind, manner, state and cause are one where they are ``least``
+    or more: the first of them, with the number of the others, at its place. Only what is given is looked up."""
+    statement = _chosen(scope, wanted or Wanted(), *_CAUSE)
+    ids, causes = array("q"), array("q")
+    numbers: dict[Any, int] = {}
+    sizes: Counter[int] = Counter()
+    for drift_id, *cause in connection.execute(statement):
+        number = numbers.setdefault(tuple(cause), len(numbers))
+        ids.append(drift_id)
+        causes.append(number)
+        sizes[number] += 1
+    let_go(connection)
+    more: dict[int, int] = {}
+    shown = array("q")
+    told: set[int] = set()
+    for drift_id, number in zip(ids, causes, strict=True):
+        if sizes[number] < least:
+            shown.append(drift_id)
+        elif number not in told:
+            told.add(number)
+            shown.append(drift_id)
+            more[drift_id] = sizes[number] - 1
+    for found in _in_order(connection, scope, shown):
+        yield found, more.get(found.drift_id, 0)
+
+
+def _in_order(connection: Connection, scope: Scope, ids: Sequence[int]) -> Iterator[Case]:
     for chunk in chunks(ids):
         found = {row.drift_id: row for row in connection.execute(_DETAILS, {"ids": chunk})}
         copies = good_copies(connection, _open_files(found.values()))
@@ -285,8 +321,9 @@ def _open_files(rows: Iterable[Any]) -> list[int]:
     return [row.file_id for row in rows if row.closed_ms is None]
 
 
-def _ids(connection: Connection, scope: Scope, wanted: Wanted, limit: int | None) -> array[int]:
-    statement = select(drift.c.drift_id).where(*wanted.conditions())
+def _chosen(scope: Scope, wanted: Wanted, *columns: Any) -> Any:
+    """The ids of the cases (and what else is asked), in their order."""
+    statement = select(drift.c.drift_id, *columns).where(*wanted.conditions())
     if scope.whole_roots:
         statement = statement.where(*scope.covered(drift.c.root_id))
     else:
@@ -296,8 +333,18 @@ def _ids(connection: Connection, scope: Scope, wanted: Wanted, limit: int | None
             .where(*scope.covered(drift.c.root_id))
         )
     urgent = (drift.c.severity.desc(), drift.c.updated_ms.desc()) if not wanted.closed else ()
-    statement = statement.order_by(*urgent, drift.c.drift_id.desc()).limit(limit)
-    return array("q", connection.execute(statement).scalars())
+    return statement.order_by(*urgent, drift.c.drift_id.desc())
+
+
+_FIRST, _SECOND = (func.json_extract(drift.c.reasons, f"$[{place}]") for place in (0, 1))
+_CAUSE: Final = (
+    drift.c.severity,
+    drift.c.kind,
+    drift.c.manner,
+    drift.c.resolution,
+    case((_FIRST.in_(PROOFS), _SECOND), else_=_FIRST),
+)
+"""What cases of one group share. Open ones have no resolution."""
 
 
 def cases_of_file(connection: Connection, file_id: int, root: Root) -> list[Case]:
@@ -309,4 +356,4 @@ def cases_of_file(connection: Connection, file_id: int, root: Root) -> list[Case
     )
     rows = connection.execute(_DETAILS, {"ids": ids}).all() if ids else []
     copies = good_copies(connection, _open_files(rows))
-    return sorted((_case(row, {row.root_id: root}, copies) for row in rows), key=lambda case: case.drift_id)
+    return sorted((_case(row, {row.root_id: root}, copies) for row in rows), key=lambda one: one.drift_id)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from catalog.cli.cases import together
-from catalog.query.drift import Wanted, drift_cases
+from catalog.cli.cases import lines
+from catalog.query.drift import Wanted, drift_cases, drift_groups
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.terms import Fidelity, Kind, Manner, Severity
@@ -152,9 +152,11 @@ def test_many_cases_of_one_cause_are_one_line(rows: CatalogueRows, connection: C
     for number in range(6):
         file_id = rows.file(root, b"%d" % number, Picture(bytes=str(number)))
         reasons = ["another cause"] if number == 2 else ["tag Software changed", f"size {number}"]
+        reasons = ["pixels identical", *reasons]
         rows.drift(file_id, Kind.METADATA, reasons=reasons, at_ms=NOON_MS + number)
-    told = list(together(case.fields() for case in drift_cases(connection, resolve(connection))))
-    assert [(row["path"], row.get("more"), row["reasons"]) for row in told] == [
-        ("/r/5", 4, ["tag Software changed"]),
-        ("/r/2", None, ["another cause"]),
+    listed = list(lines(drift_groups(connection, resolve(connection), least=4)))
+    assert [(row["path"], row["more"], list(row["told"])) for row in listed] == [
+        ("/r/5", 4, ["pixels identical", "tag Software changed"]),
+        ("/r/2", 0, ["pixels identical", "another cause"]),
     ]
+    assert [more for _, more in drift_groups(connection, resolve(connection), least=6)] == [0] * 6
