@@ -36,6 +36,7 @@ NOUNS = (
     "compare",
     "doctor",
     "config",
+    "service",
     "db",
 )
 """The order is that of ``catalog --help``. A noun appears as soon as its module exists."""

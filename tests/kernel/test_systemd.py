@@ -1,7 +1,8 @@
-"""The shipped unit under a really booted systemd: started, watching, catalogue written, stopped cleanly."""
+"""``catalog service`` under a really booted systemd: installed, watching, catalogue written, stopped, uninstalled."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -29,9 +30,12 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def run(self, *words: str | Path, stdin: bytes = b"") -> str:
+    def attempt(self, *words: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         command = ["bash", str(LAB), "run", str(self._folder), *map(str, words)]
-        ran = subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=120, check=False)
+
+    def run(self, *words: str | Path, stdin: bytes = b"") -> str:
+        ran = self.attempt(*words, stdin=stdin)
         assert ran.returncode == 0, f"{words}: {ran.stdout!r} {ran.stderr!r}"
         return ran.stdout.decode()
 
@@ -79,27 +83,51 @@ def install(lab: Lab, python: str) -> None:
     lab.put(f"/opt/catalog/lib/{version}/site-packages/here.pth", f"{SOURCE}\n{LIBRARIES}\n".encode())
     lab.put("/opt/catalog/bin/catalog", b"#!/opt/catalog/bin/python\nfrom catalog.cli import main\nmain()\n")
     lab.run("chmod", "755", "/opt/catalog/bin/catalog")
-    lab.run("useradd", "--system", "--home-dir", "/var/lib/catalog", "catalog")
-    lab.run("install", "-d", "-o", "catalog", "-g", "catalog", "-m", "750", "/var/lib/catalog")
-    unit = (CHECKOUT / "systemd" / "catalog.service").read_bytes()
-    lab.put("/etc/systemd/system/catalog.service", unit)
-    lab.run("systemctl", "daemon-reload")
+    # The limits of the kernel are those of this machine, too.
+    lab.run("sh", "-c", "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys")
+
+
+def catalog(lab: Lab, *words: str) -> str:
+    return lab.run(
+        "env", "-i", "HOME=/root", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "/opt/catalog/bin/catalog", *words
+    )
 
 
 def as_catalog(lab: Lab, *words: str) -> str:
     return lab.run("runuser", "-u", "catalog", "--", "/opt/catalog/bin/catalog", "-d", DATABASE, *words)
 
 
-def test_unit_watches_a_share_under_a_real_systemd(lab: Lab, eventually: Any, tmp_path: Path) -> None:
+def files_of_ours(lab: Lab) -> set[str]:
+    found = lab.run(
+        "find",
+        "/etc",
+        "/run/systemd",
+        "/usr/lib/systemd",
+        "-name",
+        "*catalog*",
+        "-not",
+        "-path",
+        "*/journal/*",
+    )
+    # systemd's own catalogue of journal messages
+    return {line for line in found.splitlines() if "journal-catalog" not in line}
+
+
+def test_service_is_installed_catalogues_its_share_and_is_uninstalled_without_a_trace(
+    lab: Lab, eventually: Any, tmp_path: Path
+) -> None:
     from tests.asking import picture
 
     install(lab, interpreter())
+    before = files_of_ours(lab)
     first = picture(tmp_path / "first.tif", 1)
     second = picture(tmp_path / "second.png", 2)
     lab.run("install", "-d", "-m", "755", "/srv/share")
     lab.run("mount", "-t", "tmpfs", "-o", "mode=755", "share", "/srv/share")
     lab.put("/srv/share/first.tif", first.read_bytes())
-    as_catalog(lab, "root", "add", "/srv/share")
+    lab.run("install", "-d", "/etc/catalog")
+    lab.put("/etc/catalog/catalog.toml", b'metrics_file = "/run/catalog/catalog.prom"\n')
+    catalog(lab, "service", "install", "--share", "/srv/share")
     lab.run("systemctl", "start", "catalog.service")
     assert lab.run("systemctl", "is-active", "catalog.service").strip() == "active"
 
@@ -112,16 +140,47 @@ def test_unit_watches_a_share_under_a_real_systemd(lab: Lab, eventually: Any, tm
     shown = lab.run("systemctl", "show", "catalog.service", "-p", "StatusText", "-p", "NRestarts")
     assert "StatusText=watching 1 share" in shown
     assert "NRestarts=0" in shown
-    # Members of the group may read the catalogue, nobody else.
+    # Members of the group may read the catalogue, nobody else; everybody may read the metrics.
     assert lab.run("stat", "-c", "%a %U", DATABASE).strip() in ("640 catalog", "644 catalog")
+    assert lab.run("stat", "-c", "%a", "/var/lib/catalog").strip() == "750"
+    nobody = ("runuser", "-u", "nobody", "--", "cat", "/run/catalog/catalog.prom")
+    eventually(lambda: 'catalog_root_state{root="share",state="online"} 1\n' in lab.run(*nobody), 20.0, 0.2)
+    status = json.loads(catalog(lab, "service", "status", "--check", "--json"))
+    units = {unit["name"]: unit for unit in status["units"]}
+    assert units["catalog.service"]["active"] == "active"
+    assert status["daemon"]["running"]
+    assert status["daemon"]["pid"] == units["catalog.service"]["pid"]
+    words = catalog(lab, "service", "status")
+    assert "catalog.service         active (running)" in words
+    journal = lab.run(*words.splitlines()[-1].split()[1:-1], "-o", "cat", "--no-pager")
+    assert "share: inotify" in journal
+    assert "Traceback" not in journal, journal
     lab.run("systemctl", "stop", "catalog.service")
     result = lab.run("systemctl", "show", "catalog.service", "-p", "Result", "-p", "ExecMainStatus")
     assert "Result=success" in result
     assert "ExecMainStatus=0" in result
-    journal = lab.run("journalctl", "-u", "catalog.service", "-o", "cat", "--no-pager")
-    assert "Traceback" not in journal, journal
+    lab.run("systemctl", "enable", "--now", "catalog.service", "catalog-audit.timer")
+    catalog(lab, "service", "uninstall", "--yes")
+    assert files_of_ours(lab) - {"/etc/catalog", "/etc/catalog/catalog.toml"} == before
+    units_left = lab.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "catalog*")
+    assert units_left == ""
+    assert paths() == "/srv/share/first.tif\n/srv/share/second.png\n"  # the catalogue is kept
+
+
+def test_program_that_the_service_cannot_read_is_not_installed(lab: Lab) -> None:
+    install(lab, interpreter())
+    lab.run("cp", "-a", "/opt/catalog", "/root/catalog")
+    lab.run("sh", "-c", "sed -i 1s,/opt,/root, /root/catalog/bin/catalog")
+    ran = lab.attempt("/root/catalog/bin/catalog", "service", "install")
+    assert ran.returncode == 2, ran.stderr
+    assert b"is in a home, which the service does not see" in ran.stderr
+    assert b"/opt/catalog/bin/catalog service install" in ran.stderr
+    assert lab.attempt("test", "-e", "/etc/systemd/system/catalog.service").returncode == 1
 
 
 def test_unit_is_hardened(lab: Lab) -> None:
-    unit = f"{SOURCE}/systemd/catalog.service"
-    lab.run("systemd-analyze", "security", "--offline=true", "--threshold=2", unit)
+    install(lab, interpreter())
+    catalog(lab, "service", "install")
+    for name in ("catalog.service", "catalog-audit.service"):
+        unit = f"/etc/systemd/system/{name}"
+        lab.run("systemd-analyze", "security", "--offline=true", "--threshold=2", unit)
