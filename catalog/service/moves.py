@@ -44,6 +44,8 @@ class Arrival:
     row: FileRow | None = None
     """The living file that is recorded at this path; looked up anew when the arrival is judged, like ``rows``."""
     rows: list[FileRow] = field(default_factory=list)
+    back: bool = False
+    """A file that is recorded as missing held this content at this path: without better proof, it is back."""
 
     @property
     def sha256(self) -> bytes:
@@ -155,9 +157,7 @@ class Arrivals:
         sha256 = inspection.sha256
         key = (inspection.job.root_id, inspection.job.path)
         candidates: tuple[int, ...] = ()
-        if self._may_have_moved(sha256):
-            if row is not None and row.presence is Presence.MISSING and holds(self._recorder, row, sha256):
-                return False  # it is back where it was
+        if self._may_have_moved(sha256) and not self._is_own(inspection, row):
             candidates = tuple(
                 other.file_id
                 for other in self._elsewhere(sha256)
@@ -171,15 +171,26 @@ class Arrivals:
         self._news = True
         return True
 
-    def _is_another(self, inspection: Inspection, row: FileRow) -> bool:
-        """Whether another file is at the path of a living one: that one may have been moved away before."""
+    def _is_own(self, inspection: Inspection, row: FileRow | None) -> bool:
+        """Whether the file that is recorded at a path is there still, with what it held: it came from nowhere. Its
+        other names may have gone, which leaves their rows looking as if they had moved here."""
         assert inspection.stat is not None and inspection.sha256 is not None
+        return (
+            row is not None
+            and row.presence is not Presence.MISSING
+            and (row.inode == signed(inspection.stat.inode) or not self._standing.inode_trusted(row.root_id))
+            and holds(self._recorder, row, inspection.sha256)
+        )
+
+    def _is_another(self, inspection: Inspection, row: FileRow) -> bool:
+        """Whether another file is at the path of a living one: that one may have been moved away before, also when
+        the other one is its copy."""
+        assert inspection.stat is not None
         return (
             row.presence is not Presence.MISSING
             and row.content_id is not None
             and self._standing.inode_trusted(row.root_id)
             and row.inode != signed(inspection.stat.inode)
-            and not holds(self._recorder, row, inspection.sha256)
         )
 
     # -------------------------------------------------------------------------------------------- judging
@@ -238,6 +249,12 @@ class Arrivals:
         rows, job = self._recorder.rows, arrival.inspection.job
         there = rows.at(job.root_id, job.path)
         arrival.row = there if there is not None and there.presence is not Presence.MISSING else None
+        arrival.back = (
+            there is not None and arrival.row is None and holds(self._recorder, there, arrival.sha256)
+        )
+        if self._is_own(arrival.inspection, arrival.row):
+            arrival.rows = []
+            return
         found = (rows.find(file_id) for file_id in arrival.candidates)
         arrival.rows = [
             row
@@ -272,7 +289,7 @@ class Arrivals:
             moved, settled = {move.row.file_id for move in moves}, {move.arrival for move in moves}
             others = [arrival for arrival in group if arrival not in settled]
             gone = [left[i] for i in left if i not in moved and places[i] is Place.GONE]
-            newcomers = [arrival for arrival in others if arrival.row is None]
+            newcomers = [arrival for arrival in others if arrival.row is None and not arrival.back]
             if by_content and len(gone) == 1 and len(newcomers) == 1:
                 single.append(Move(gone[0], newcomers[0]))
             wait = newcomers if gone and not by_content else ()

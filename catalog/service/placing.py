@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LADEN_LIMIT: Final = 1000
 """Inspections with their analyses that may wait to be judged, about 20 MB."""
+WAITING_LIMIT: Final = 20_000
+"""Inspections of any kind that may wait, about 20 MB: a share that was restored has all its inodes changed."""
 
 
 class Placing:
@@ -23,7 +25,7 @@ class Placing:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._limit = LADEN_LIMIT
+        self._laden_limit, self._limit = LADEN_LIMIT, WAITING_LIMIT
 
     def move(self, row: FileRow, inspection: Inspection, plan: Plan) -> None:
         """The file is now where this inspection was made; the place is free, and its share was not removed."""
@@ -47,9 +49,10 @@ class Placing:
     def relieve(self) -> None:
         """When too many wait: decide what is certain now, whatever is still to be seen."""
         arrivals = self._session.arrivals
-        if arrivals.laden > self._limit:
+        if arrivals.laden > self._laden_limit or len(arrivals) > self._limit:
             self._resolve(lambda: arrivals.take(math.inf, math.inf, by_content=False))
-            self._limit = LADEN_LIMIT + 2 * arrivals.laden
+            self._laden_limit = LADEN_LIMIT + 2 * arrivals.laden
+            self._limit = WAITING_LIMIT + 2 * len(arrivals)
 
     def _resolve(self, take: Callable[[], Judged]) -> None:
         session = self._session
