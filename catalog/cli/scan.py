@@ -182,7 +182,7 @@ def summary(document: dict[str, Any]) -> list[str]:
     roots = joined(root["name"] for root in document["roots"])
     lines = [
         f"{roots}: {counted(files['seen'], 'image file')}: {files['new']:,} new, {files['changed']:,} changed,"
-        f" {files['moved']:,} moved, {files['missing']:,} missing, {files['unchanged']:,} unchanged"
+        f" {files['moved']:,} moved, {files['missing']:,} missing,{_back(files)} {files['unchanged']:,} unchanged"
         f" ({human_size(document['bytes_read'])} read in {document['seconds']:.1f} s)"
     ]
     if files["not_reread"]:
@@ -192,7 +192,8 @@ def summary(document: dict[str, Any]) -> list[str]:
         )
     if files["undecodable"]:
         lines.append(
-            f"{counted(files['undecodable'], 'file does', 'files do')} not decode: catalog query errors"
+            f"{counted(files['undecodable'], 'file that was read does', 'files that were read do')} not decode:"
+            " catalog query errors"
         )
     left_out = [
         words
@@ -213,3 +214,8 @@ def summary(document: dict[str, Any]) -> list[str]:
     if files["changed"] or files["missing"]:
         lines.append("what changed, how and why: catalog query drift")
     return lines
+
+
+def _back(files: dict[str, Any]) -> str:
+    """Files that were missing and are there again: seldom, and then worth a word."""
+    return f" {files['reappeared']:,} there again," if files["reappeared"] else ""

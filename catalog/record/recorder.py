@@ -78,6 +78,8 @@ class Recorder:
             raise
         self._files = Files(self.batch)
         self._mounts: dict[int, MountFacts] = {}
+        self.outcome = Outcome.OK
+        """What the look that was recorded last came to."""
 
     # ------------------------------------------------------------------------------------ transaction
 
@@ -130,6 +132,7 @@ class Recorder:
         stat = storable(inspection.stat)
         current = None if row is None else self._current(row, inspection.job)
         known = self.facts.intern(inspection)
+        self.outcome = known.outcome
         self.batch.count_file()
         if known.renewed:
             self._renewed(known, inspection.sha256)

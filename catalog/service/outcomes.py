@@ -125,9 +125,7 @@ class Outcomes:
             session.checks.read_twice(row.file_id, inspection.started_ms, how, inspection.sha256)
         if not plan.counted:
             tally.count(_COUNTERS[recorded])
-            analysis = inspection.analysis
-            if analysis is not None and analysis.fidelity is Fidelity.UNDECODABLE:
-                tally.undecodable += 1
+            tally.undecodable += self._recorder.outcome is Outcome.UNDECODABLE
         if recorded is Recorded.CHANGED:
             session.mass_changes.saw(job.root_id)
         if row is not None:

@@ -208,6 +208,18 @@ def test_file_that_no_longer_decodes_is_broken(catalog_cli: Any, tmp_path: Path,
     assert "no longer decodes" in reasons[0]
 
 
+def test_files_that_do_not_decode_are_counted_not_contents(
+    catalog_cli: Any, tmp_path: Path, ask: Asking
+) -> None:
+    folder = tmp_path / "share"
+    whole = picture(folder / "whole.png", 1).read_bytes()
+    for name in ("a.png", "b.png", "c.png"):
+        (folder / name).write_bytes(whole[:60])
+    ran = catalog_cli("scan", folder, "--json")
+    assert ran.json["files"]["undecodable"] == list(ask.states().values()).count("undecodable") == 3
+    assert "3 files that were read do not decode: catalog query errors" in ran.stderr
+
+
 def test_contents_swapped_by_writing_are_told_as_a_swap(
     catalog_cli: Any, tmp_path: Path, ask: Asking
 ) -> None:
@@ -328,7 +340,9 @@ def test_deleted_file_is_missing_and_its_return_closes_the_case(
     assert ask.states()["c.png"] == "missing"
     assert [(name, kind) for name, kind, _ in ask.open_drift()] == [("c.png", "missing")]
     (share / "c.png").write_bytes(content)
-    assert catalog_cli("scan", share, "--json").json["files"]["reappeared"] == 1
+    ran = catalog_cli("scan", share, "--json")
+    assert ran.json["files"]["reappeared"] == 1
+    assert "0 missing, 1 there again, 2 unchanged" in ran.stderr
     assert (ask.states()["c.png"], ask.open_drift()) == ("present", [])
 
 
