@@ -75,7 +75,7 @@ def asking(
     paths: Sequence[str] | None = None,
     roots: Sequence[str] | None = None,
     globs: Sequence[str] | None = None,
-    lacking: Callable[[Connection, Scope, Standing], Standing] = lambda _connection, _scope, usual: usual,
+    lacking: Callable[[Connection, Scope, Standing], Standing] | None = None,
     *,
     past: bool = False,
 ) -> Iterator[Asked]:
@@ -99,7 +99,7 @@ def asking(
             past=past,
         )
         usual = standing(connection, scope, database)
-        yield Asked(run, connection, scope, lacking(connection, scope, usual))
+        yield Asked(run, connection, scope, lacking(connection, scope, usual) if lacking else usual)
 
 
 def answer_listing(

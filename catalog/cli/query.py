@@ -74,8 +74,8 @@ def dupes(
         raise UsageError(f"no such level: {level}", hint=f"one of: {', '.join(LEVELS)}")
     smallest = bytes_of(min_size)
     which = Level(level.lower())
-    told = {} if which is Level.BYTES else {"lacking": lacking_comparisons}
-    with asking(context, paths, root, glob, **told) as asked:
+    lacking = None if which is Level.BYTES else lacking_comparisons
+    with asking(context, paths, root, glob, lacking) as asked:
         answer = ask(asked.connection, asked.scope, level=which, min_size=smallest, limit=beyond(limit))
         if form is Format.TABLE:
             write_groups(asked, answer, limit)

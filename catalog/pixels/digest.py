@@ -6,6 +6,8 @@ numpy is imported only where a reduction of the view needs it.
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 CHUNK: Final = 1 << 16
 """Bytes that both hashes take in turn: they stay in the cache between the two (measured: 41 against 48 ms
 for 36 MB)."""
+BESIDE: Final = 8 << 20
+"""Bytes of one band from which on a second thread pays, where a processor is idle: 36 MB take 33 ms instead of 44,
+but 61 ms of CPU, which a scan with a worker for each processor has not to spare."""
 _PROBE_PIXELS: Final = 512
 _COLOURS: Final = {"gray": 1, "rgb": 3, "cmyk": 4, "lab": 3, "ycbcr": 3}
 _ALPHA: Final = {f"{model}{kind}": at for model, at in _COLOURS.items() for kind in ("a", "a-premul")}
@@ -74,10 +79,33 @@ def _hashed(raster: Raster, *levels: str) -> list[bytes]:
 
 
 def _update_in_turn(updates: list[Callable[[Any], None]], band: memoryview) -> None:
+    if len(band) >= BESIDE and len(updates) == 2 and _processor_idle():
+        first, second = updates
+        done: list[bool] = []
+        beside = threading.Thread(target=lambda: done.append(second(band) is None))
+        try:
+            beside.start()
+        except RuntimeError:  # no thread to be had: TasksMax, or the memory limit
+            second(band)
+            first(band)
+            return
+        first(band)
+        beside.join()
+        if not done:
+            raise RuntimeError("a digest was not finished")
+        return
     for start in range(0, len(band), CHUNK):
         chunk = band[start : start + CHUNK]
         for update in updates:
             update(chunk)
+
+
+def _processor_idle() -> bool:
+    """Whether one of the processors that we may use has had nothing to do of late (the average of a minute)."""
+    try:
+        return os.getloadavg()[0] <= len(os.sched_getaffinity(0)) - 1
+    except OSError:
+        return False
 
 
 # --------------------------------------------------------------------------------------- rule 10: the view

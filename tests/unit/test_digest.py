@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from catalog.pixels.digest import combined, frame_digests, oriented, view_of
+from catalog.pixels.digest import BESIDE, combined, frame_digests, oriented, view_of
 from catalog.pixels.raster import Raster, storage
 
 
@@ -60,6 +62,34 @@ def test_large_rasters_take_both_hashes_in_turn_and_stay_the_same() -> None:
     pixels, view = frame_digests(Raster.of("rgb", "u8", array))
     assert pixels == defined("pix1", "rgb", "u8", array)
     assert view == defined("view1", "rgb", "u8", array)
+
+
+@pytest.mark.parametrize("load", [0.0, 99.0])
+def test_an_idle_processor_takes_one_of_the_hashes_and_they_stay_the_same(
+    load: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread), start(thread))[1])
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    array = np.arange(BESIDE + 2400, dtype=np.uint32).astype(np.uint8).reshape(-1, 8, 1)
+    found = frame_digests(Raster.of("gray", "u8", array))
+    assert found == (defined("pix1", "gray", "u8", array), defined("view1", "gray", "u8", array))
+    assert len(started) == (0 if load else 1)
+    assert not any(thread.is_alive() for thread in started)
+
+
+def test_without_a_thread_to_be_had_the_hashes_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    array = np.zeros((BESIDE, 1, 1), np.uint8)
+    found = frame_digests(Raster.of("gray", "u8", array))
+    assert found == (defined("pix1", "gray", "u8", array), defined("view1", "gray", "u8", array))
 
 
 def test_big_endian_and_strided_arrays_hash_like_little_endian_ones() -> None:
