@@ -33,7 +33,8 @@ def status(
     """Are the shares there, is the daemon alive, is work waiting, is anything wrong?
 
     --check finds: a share that is not online, open critical drift, a mass of changed contents, absences that
-    are held back, a daemon that died or fell silent, a backlog older than an hour, folders that cannot be
+    are held back, a scan that was interrupted, a share that was never scanned to its end, folders that could
+    not be listed, a daemon that died or fell silent, a backlog older than an hour, folders that cannot be
     watched.
     """
     with importing():

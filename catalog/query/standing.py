@@ -17,7 +17,7 @@ from catalog.query.files import FileFacts
 from catalog.query.scope import LIVING, ODD, Root, Scope, registered
 from catalog.store.codes import OUTCOME
 from catalog.store.schema import dir_, file, job, root_count, run
-from catalog.terms import Outcome, RootState
+from catalog.terms import Outcome, RootState, counted
 
 _PENDING: Final = OUTCOME.number[Outcome.PENDING]
 _UNREADABLE: Final = OUTCOME.number[Outcome.UNREADABLE]
@@ -65,7 +65,7 @@ def standing(connection: Connection, scope: Scope, database: str) -> Standing:
     for each in scope.roots:
         if each.state is not RootState.ONLINE:
             found.append(Incomplete(each.name, each.state.value, living_files(connection, scope, each)))
-        unfinished = _unfinished_scan(connection, each, database)
+        unfinished = unfinished_scan(connection, each.root_id, each.last_reconcile_ms, database)
         if unfinished is not None:
             found.append(Incomplete(each.name, unfinished, 0))
         # A file that waits has a row, or a place in the queue, or both.
@@ -159,19 +159,39 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
     return folder, name
 
 
-def _unfinished_scan(connection: Connection, each: Root, database: str) -> str | None:
+FIRST_SCAN_RUNS: Final = "first scan still running"
+
+
+def unfinished_scan(
+    connection: Connection, root_id: int, last_reconcile_ms: int | None, database: str
+) -> str | None:
+    """Why the record of a share may not be that of all its folders; None when the last scan saw them all."""
     latest = connection.execute(
         select(run.c.status, run.c.pid, run.c.host)
-        .where(run.c.root_id == each.root_id)
+        .where(run.c.root_id == root_id)
         .order_by(run.c.run_id.desc())
         .limit(1)
     ).first()
     if latest is not None and latest.status == "running":
         if not holds(database, latest.pid, latest.host):
             return "scan interrupted"
-        if each.last_reconcile_ms is None:
-            return "first scan still running"
-    return "never scanned to the end" if each.last_reconcile_ms is None else None
+        if last_reconcile_ms is None:
+            return FIRST_SCAN_RUNS
+    unlisted = _unlisted_folders(connection, root_id)
+    if unlisted:
+        return f"{counted(unlisted, 'folder')} could not be listed by the last scan"
+    return "never scanned to the end" if last_reconcile_ms is None else None
+
+
+def _unlisted_folders(connection: Connection, root_id: int) -> int:
+    """How many folders of the share the last look at all of it could not list."""
+    counts = connection.execute(
+        select(func.json_extract(run.c.counts, "$.unlisted_folders"))
+        .where(run.c.root_id == root_id, func.json_extract(run.c.counts, "$.whole") == 1)
+        .order_by(run.c.run_id.desc())
+        .limit(1)
+    ).scalar()
+    return int(counts or 0)
 
 
 # -------------------------------------------------------------------------------- who is cataloguing now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, select
@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Row, func, select
 from catalog.drift import mass_sentence
 from catalog.query.drift import SEVERITY
 from catalog.query.scope import ODD, RETIRED, TOMBSTONE
-from catalog.query.standing import holds, now_ms
+from catalog.query.standing import FIRST_SCAN_RUNS, holds, now_ms, unfinished_scan
 from catalog.store.codes import OUTCOME, ROOT_STATE
 from catalog.store.schema import daemon, drift, file, job, root, root_count, seal
-from catalog.terms import Kind, Outcome, RootState, Severity, counted, iso, path_fields
+from catalog.terms import Kind, Outcome, RootState, Severity, counted, iso, path_fields, printable
 
 BACKLOG_LATE_MS: Final = 3_600_000
 """Age of the oldest waiting path at which a backlog is a problem."""
@@ -74,6 +74,9 @@ class RootStatus:
     held_missing: int
     open_drift: dict[Severity, int]
     mass_change: MassChange | None = None
+    unfinished: str | None = None
+    """Why the record may not be that of all its folders: a scan that did not come to its end, folders that
+    cannot be listed."""
 
     @property
     def total(self) -> int:
@@ -98,6 +101,7 @@ class RootStatus:
                 "total": self.total,
             },
             "last_reconcile": iso(self.last_reconcile_ms),
+            "unfinished": self.unfinished,
             "uncovered_dirs": self.uncovered_dirs,
             "held_missing": self.held_missing,
             "open_drift": {severity.value: self.open_drift.get(severity, 0) for severity in Severity},
@@ -158,7 +162,10 @@ class Status:
 def status(connection: Connection, database: str) -> Status:
     """The state of the catalogue. Counters only: the same cost at any number of files."""
     moment = now_ms()
-    roots = root_statuses(connection)
+    roots = tuple(
+        replace(each, unfinished=unfinished_scan(connection, root_id, each.last_reconcile_ms, database))
+        for root_id, each in _root_statuses(connection)
+    )
     backlog, since = connection.execute(select(func.count(), func.min(job.c.first_ms)).select_from(job)).one()
     chain = connection.execute(select(seal.c.chain).order_by(seal.c.seal_id.desc()).limit(1)).scalar()
     found = Status(
@@ -185,6 +192,10 @@ def backlog_files(connection: Connection) -> int:
 
 def root_statuses(connection: Connection) -> tuple[RootStatus, ...]:
     """Every share that was not removed, by name."""
+    return tuple(each for _, each in _root_statuses(connection))
+
+
+def _root_statuses(connection: Connection) -> list[tuple[int, RootStatus]]:
     counts: dict[tuple[int, int], int] = defaultdict(int)
     living = select(root_count.c.root_id, root_count.c.outcome, root_count.c.n_files).where(
         root_count.c.presence != 3
@@ -200,7 +211,7 @@ def root_statuses(connection: Connection) -> tuple[RootStatus, ...]:
     for root_id, severity, number in connection.execute(statement):
         cases[root_id][SEVERITY[severity]] = number
     rows = connection.execute(select(root).where(root.c.state != RETIRED).order_by(root.c.name)).all()
-    return tuple(_root(connection, row, counts, cases[row.root_id]) for row in rows)
+    return [(row.root_id, _root(connection, row, counts, cases[row.root_id])) for row in rows]
 
 
 def _root(
@@ -306,12 +317,28 @@ def _problems(found: Status) -> list[str]:
         for each in found.roots
         if each.held_missing
     ]
+    unfinished = [
+        f"{each.name}: {_unfinished_words(each)}"
+        for each in found.roots
+        if each.unfinished not in (None, FIRST_SCAN_RUNS) and each.state is RootState.ONLINE
+    ]
     uncovered = [
         f"{each.name}: {counted(each.uncovered_dirs, 'folder')} not watched, only polled"
         for each in found.roots
         if each.uncovered_dirs
     ]
-    return [*critical, *masses, *shares, *held, *_daemon_problems(found), *uncovered]
+    return [*critical, *masses, *shares, *held, *unfinished, *_daemon_problems(found), *uncovered]
+
+
+def _unfinished_words(each: RootStatus) -> str:
+    """What was left undone, and what goes on with it."""
+    again = f"go on with: catalog scan {printable(each.path)}"
+    if each.unfinished == "scan interrupted":
+        first = "the first scan" if each.last_reconcile_ms is None else "the last scan"
+        return f"{first} was interrupted; {again}"
+    if each.unfinished == "never scanned to the end":
+        return f"never scanned to the end; {again}"
+    return f"{each.unfinished}; check their permissions, then {again}"
 
 
 def _daemon_problems(found: Status) -> list[str]:

@@ -47,7 +47,7 @@ class Runs:
         """
         moment = now_ms()
         if _uneventful(status, counts):
-            self._drop_uneventful(run_id, root_id)
+            self._drop_uneventful(run_id, root_id, counts)
         self._batch.execute(
             "UPDATE run SET status = ?, finished_ms = ?, counts = ? WHERE run_id = ?",
             (status, moment, json.dumps(counts, sort_keys=True), run_id),
@@ -57,13 +57,16 @@ class Runs:
             self._batch.event(EventKind.SCAN, at_ms=moment, root_id=root_id, detail=detail)
         self._batch.commit()
 
-    def _drop_uneventful(self, run_id: int, root_id: int | None) -> None:
+    def _drop_uneventful(self, run_id: int, root_id: int | None, counts: dict[str, Any]) -> None:
         before = self._batch.rows(
             "SELECT run_id, status, counts FROM run WHERE run_id < ? AND root_id IS ? ORDER BY run_id DESC LIMIT 1",
             (run_id, root_id),
         )
-        for earlier, status, counts in before:
-            if counts and _uneventful(status, json.loads(counts)):
+        for earlier, status, told in before:
+            former = json.loads(told) if told else {}
+            # What a look at the whole share has found is not known from a look at a part of it.
+            says_more = former.get("whole", 0) > counts.get("whole", 0)
+            if former and not says_more and _uneventful(status, former):
                 self._batch.execute("DELETE FROM run WHERE run_id = ?", (earlier,))
 
     # ---------------------------------------------------------------------------------------- requests
@@ -152,7 +155,7 @@ class Runs:
 
 def _uneventful(status: str, counts: dict[str, Any]) -> bool:
     """Whether a run neither recorded nor read anything: no row refers to it."""
-    idle = ("seen", "unchanged")
+    idle = ("seen", "unchanged", "whole")
     return status == "complete" and not any(number for name, number in counts.items() if name not in idle)
 
 

@@ -365,6 +365,7 @@ class Reconcile:
                 *("unreadable", "undecodable", "pending", "bytes_read"),
             )
         }
+        counts |= {"whole": int(self.whole), "unlisted_folders": tally.unknown_folders}
         status = "complete" if self.complete else "incomplete"
         session.recorder.batch.run_id = self.run_id
         session.runs.finish(self.run_id, status, counts, self.root.root_id)

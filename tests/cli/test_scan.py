@@ -488,3 +488,21 @@ def test_files_behind_a_link_that_is_no_longer_followed_are_not_deleted(
     (folder / "link").symlink_to(elsewhere)
     assert catalog_cli("scan", "--follow-links", folder, "--json").json["files"]["new"] == 2
     assert catalog_cli("scan", folder, "--json").json["files"]["missing"] == 0
+
+
+# ---------------------------------------------------------------------------------------- what was left undone
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root lists every folder")
+def test_a_folder_that_cannot_be_listed_is_found_by_a_check(catalog_cli: Any, share: Path) -> None:
+    catalog_cli("scan", share)
+    (share / "scans").chmod(0)
+    try:
+        assert catalog_cli("scan", share).code == 3
+    finally:
+        (share / "scans").chmod(0o755)
+    ran = catalog_cli("status", "--check")
+    assert ran.code == 1
+    assert "1 folder could not be listed by the last scan" in ran.stderr
+    catalog_cli("scan", share)
+    assert catalog_cli("status", "--check").code == 0

@@ -16,11 +16,13 @@ from sqlalchemy import Connection
 
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
-from catalog.query.standing import lock_held, standing
+from catalog.query.standing import lock_held, now_ms, standing
 from catalog.query.status import BACKLOG_LATE_MS, HEARTBEAT_LATE_MS, status
+from catalog.record.runs import Runs
 from catalog.store import schema
 from catalog.store.lock import CataloguingLock
 from catalog.terms import EventKind, Kind, Outcome, Presence, RootState, Severity
+from tests.recordings import Shelf
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture
 
 
@@ -269,3 +271,67 @@ def test_a_young_backlog_is_work_and_no_problem(rows: CatalogueRows, connection:
     rows.job(rows.root("r", b"/r"), b"c")
     rows.run_sql("UPDATE job SET first_ms = ?", time.time_ns() // 1_000_000)
     assert status(connection, rows.database).problems == ()
+
+
+def finished(rows: CatalogueRows, root: int, status: str = "complete", **counts: int) -> None:
+    now = now_ms()
+    rows.put(
+        schema.run,
+        kind="reconcile",
+        root_id=root,
+        started_ms=now,
+        finished_ms=now,
+        status=status,
+        counts=json.dumps(counts),
+        host=socket.gethostname(),
+        pid=1,
+    )
+
+
+def test_a_scan_that_did_not_come_to_its_end_is_a_problem(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    rows.root("never", b"/never", reconciled_ms=None)
+    for name, reconciled in (("first", None), ("later", NOON_MS)):
+        root = rows.root(name, b"/" + name.encode(), reconciled_ms=reconciled)
+        rows.put(schema.run, kind="reconcile", root_id=root, started_ms=1, status="running", host="x", pid=1)
+    found = status(connection, rows.database)
+    assert found.problems == (
+        "first: the first scan was interrupted; go on with: catalog scan /first",
+        "later: the last scan was interrupted; go on with: catalog scan /later",
+        "never: never scanned to the end; go on with: catalog scan /never",
+    )
+    assert [each.fields()["unfinished"] for each in found.roots] == [
+        "scan interrupted",
+        "scan interrupted",
+        "never scanned to the end",
+    ]
+
+
+def test_folders_that_could_not_be_listed_are_a_problem_until_a_whole_scan_lists_them(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    root = rows.root("r", b"/r")
+    finished(rows, root, "incomplete", whole=1, unlisted_folders=2)
+    finished(rows, root, whole=0, unlisted_folders=0)
+    words = "2 folders could not be listed by the last scan"
+    assert status(connection, rows.database).problems == (
+        f"r: {words}; check their permissions, then go on with: catalog scan /r",
+    )
+    connection.rollback()
+    answer = standing(connection, resolve(connection), rows.database)
+    assert [(each.reason, each.files) for each in answer.incomplete] == [(words, 0)]
+    finished(rows, root, whole=1, unlisted_folders=0)
+    connection.rollback()
+    assert status(connection, rows.database).problems == ()
+
+
+def test_a_pass_over_a_part_does_not_speak_for_the_whole(tmp_path: Path) -> None:
+    """The run of a whole pass that found nothing to do outlives those of parts that come after it."""
+    with Shelf(tmp_path) as shelf:
+        runs = Runs(shelf.recorder.batch)
+        for whole in (1, 0, 0):
+            run_id = runs.start("reconcile", shelf.root_id)
+            runs.finish(run_id, "complete", {"seen": 3, "whole": whole, "unlisted_folders": 0}, shelf.root_id)
+        rows = shelf.ask("SELECT json_extract(counts, '$.whole') AS whole FROM run ORDER BY run_id")
+    assert [row["whole"] for row in rows] == [1, 0]
