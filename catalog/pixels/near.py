@@ -5,7 +5,7 @@ coefficients 1 to 16 of both directions are kept, and each bit says whether one 
 hashes are compared by the number of bits that differ (``catalog.drift.near``). Brightness, contrast, bit depth,
 scale and lossy compression change few bits; a crop, a turn or another picture change many.
 
-Means and DCT are one product of matrices, from samples at fewer than 256 x 256 places: what an image costs does
+Means and DCT are one product of matrices, from samples at fewer than 192 x 192 places: what an image costs does
 hardly depend on its size (benchmarks/near.py).
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CELLS: Final = 64
 SIDE: Final = 16
 """Coefficients of each direction that make a bit, without the first, which is the mean."""
-GRID: Final = 128
+GRID: Final = 96
 """So many samples of each direction are looked at; all, where there are fewer than twice as many."""
 _GOLDEN: Final = 0.6180339887498949
 _FLAT: Final = 0.002
@@ -48,10 +48,9 @@ def near_hash(raster: Raster, orientation: int = 1) -> bytes | None:
     gray = _gray(_sampled(raster), raster)
     rows, columns = gray.shape
     found = _basis(rows) @ (gray @ _basis(columns).T)
-    bits = found[1:, 1:]
-    if float((bits * bits).sum()) <= _FLAT**2 * float((found * found).sum()):
+    bits, whole = _displayed(found[1:, 1:], orientation).reshape(-1), found.reshape(-1)
+    if bits @ bits <= _FLAT**2 * (whole @ whole):
         return None
-    bits = _displayed(bits, orientation).reshape(-1)
     ordered = np.sort(bits)
     middle = (ordered[bits.size // 2 - 1] + ordered[bits.size // 2]) / 2
     return np.packbits(bits > middle).tobytes()
