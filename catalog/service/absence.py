@@ -126,9 +126,7 @@ def _believe(  # noqa: PLR0917 - what confirm_absences has found
     settings = session.settings
     recent = _recent(session, root)
     rule = MassRule(settings.mass_missing_share, settings.mass_missing_files)
-    mass = rule.holds(
-        max(len(gone), suspected) + recent, session.recorder.rows.living(root.root_id) + recent
-    )
+    mass = rule.holds(max(len(gone), suspected) + recent, session.recorder.rows.living(root.root_id) + recent)
     # In a folder that was made anew, nothing that was in the old one is believed to be gone.
     if mass or session.roots.by_id(root.root_id).refounded_ms is not None:
         later = time.monotonic() + settings.poll_interval_seconds

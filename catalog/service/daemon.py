@@ -37,6 +37,8 @@ from catalog.terms import RootState, counted, path_fields, printable
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 0.1
+QUIET_SECONDS: Final = 0.25
+"""The same while nothing settles: what is heard of meanwhile settles for longer than that."""
 DESK_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 2.0
 DUE_LIMIT: Final = 1000
@@ -164,7 +166,8 @@ class Daemon:
         if time.monotonic() - self._busy_since > IDLE_WORKERS_SECONDS:
             self.session.pool.stop_idle()
             self._busy_since = time.monotonic()
-        time.sleep(IDLE_SECONDS)
+        expecting = any(watch.expecting for watch in self.watches.values())
+        time.sleep(IDLE_SECONDS if expecting else QUIET_SECONDS)
 
     # ------------------------------------------------------------------------------------------ shares
 

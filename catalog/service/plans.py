@@ -88,8 +88,6 @@ class Suspect:
     """time.monotonic() before which another look is not worth it: the last one could not tell."""
     held: bool = False
     """Gone, and held back with others as a mass."""
-    held: bool = False
-    """Gone, and held back with others as a mass."""
 
 
 @dataclass(slots=True)

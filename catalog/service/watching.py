@@ -99,6 +99,11 @@ class ShareWatch:
     def online(self) -> bool:
         return self.root.state is RootState.ONLINE
 
+    @property
+    def expecting(self) -> bool:
+        """Whether something was heard of that is to be looked at within a fraction of a second."""
+        return bool(self.hints.pending or self._settler.waiting)
+
     def _has_writer(self, path: bytes) -> bool | None:
         """By the file system that is mounted now, which may have come after the watch."""
         probe = writer_probe(self.root.path, self.root.fs_type or "")
