@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catalog.cli.asking import path_of, short_time, shown_path
 from catalog.cli.output import Column, Listing
-from catalog.terms import counted
+from catalog.terms import counted, iso
 
 if TYPE_CHECKING:
-    from catalog.query.drift import Case
+    from catalog.query.drift import Alike, Case
 
 Row = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ def listing(every: bool) -> Listing:
             Column("severity", lambda row: row["severity"]),
             Column("kind", lambda row: row["kind"]),
             Column("manner", lambda row: row["manner"]),
-            Column("at", lambda row: short_time(row["at"])),
+            Column("at", _at),
             *state,
             Column("path", _place, flexible=True),
             Column("reason", lambda row: "; ".join(row.get("told", row["reasons"]))),
@@ -53,6 +53,7 @@ def listing(every: bool) -> Listing:
             "new.pixels",
             "new.view",
             "reasons",
+            "near_distance",
             "restored_from",
             "good_copy",
             "good_copy_relation",
@@ -72,14 +73,38 @@ def told(case: Case) -> tuple[str, ...]:
 
 def _place(row: Row) -> str:
     path = shown_path(path_of(row))
-    more = row.get("more", 0)
-    return f"{path} and {counted(more, 'other file')}" if more else path
+    return f"{path} and {counted(row['files'] - 1, 'other file')}" if row.get("files") else path
 
 
-def lines(groups: Iterable[tuple[Case, int]]) -> Iterator[Row]:
-    """Rows for the table: of cases that share a cause, the first one with the number of the others."""
-    from catalog.drift import PROOFS
+def _at(row: Row) -> str:
+    """When it was seen; of several cases the first and the last time."""
+    first, last = short_time(row.get("since") or row["at"]), short_time(row["at"])
+    if row.get("until"):
+        last = short_time(row["until"])
+    if first == last:
+        return last
+    return f"{first} – {last.partition(' ')[2] if first[:10] == last[:10] else last}"
 
-    for case, more in groups:
-        shared = case.reasons[: 2 if case.reasons[0] in PROOFS else 1]
-        yield {**case.fields(), "more": more, "told": shared if more else told(case)}
+
+def lines(groups: Iterable[tuple[Case, Alike | None]]) -> Iterator[Row]:
+    """Rows for the table: of cases that are alike, the first one with what holds for all of them."""
+    for case, alike in groups:
+        if alike is None:
+            yield {**case.fields(), "told": told(case)}
+        else:
+            span = {"since": iso(alike.since_ms), "until": iso(alike.until_ms), "files": alike.files}
+            yield {**case.fields(), **span, "told": _of_all(case, alike)}
+
+
+def _of_all(case: Case, alike: Alike) -> tuple[str, ...]:
+    """The first reason of cases that are alike, and how many further ones each of them has."""
+    from catalog.drift import PROOFS, shape
+
+    own = [reason for reason in case.reasons if not reason.startswith("size ")]
+    first = 1 if own[0] in PROOFS and len(own) > 1 else 0
+    words = own[first]
+    if alike.reasons is None and shape(words) != words:
+        words = shape(words) if "…" not in shape(words) else f"such as: {words}"
+    others = len(own) - first - 1
+    more = (f"and {counted(others, 'other reason')}, the same for all",) if others else ()
+    return (*own[:first], words, *more)

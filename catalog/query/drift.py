@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
 
-from catalog.drift import PROOFS
+from catalog.drift import shapes
 from catalog.query.files import chunks
 from catalog.query.good_copies import GoodCopy, good_copies, good_copy_fields
 from catalog.query.opening import let_go
@@ -102,6 +101,7 @@ class Case:
             "old": self.old.fields(),
             "new": self.new.fields(),
             "reasons": list(self.reasons),
+            "near_distance": self.detail.get("near_distance"),
             "restored_from": self.detail.get("restored_from"),
             **good_copy_fields(self.good_copy),
             "opened": iso(self.opened_ms),
@@ -278,33 +278,52 @@ def drift_cases(
     yield from _in_order(connection, scope, ids)
 
 
+@dataclass(slots=True)
+class Alike:
+    """Cases that came about in the same way: equal but for file names, numbers and values of tags."""
+
+    files: int = 0
+    since_ms: int = 0
+    until_ms: int = 0
+    reasons: tuple[str, ...] | None = None
+    """None when they differ in what is not shape."""
+
+
 def drift_groups(
     connection: Connection, scope: Scope, wanted: Wanted | None = None, *, least: int
-) -> Iterator[tuple[Case, int]]:
-    """The same cases; those that share severity, kind, manner, state and cause are one where they are ``least``
-    or more: the first of them, with the number of the others, at its place. Only what is given is looked up."""
+) -> Iterator[tuple[Case, Alike | None]]:
+    """The same cases; those that share severity, kind, manner, state and the shape of all their reasons are one
+    where they are ``least`` or more: the first of them, with what is known of all, at its place. Only what is
+    given is looked up."""
     statement = _chosen(scope, wanted or Wanted(), *_CAUSE)
     ids, causes = array("q"), array("q")
     numbers: dict[Any, int] = {}
-    sizes: Counter[int] = Counter()
-    for drift_id, *cause in connection.execute(statement):
-        number = numbers.setdefault(tuple(cause), len(numbers))
+    groups: list[Alike] = []
+    for drift_id, updated_ms, text, *cause in connection.execute(statement):
+        reasons = tuple(json.loads(text))
+        number = numbers.setdefault((*cause, shapes(reasons)), len(numbers))
+        if number == len(groups):
+            groups.append(Alike(0, updated_ms, updated_ms, reasons))
+        group = groups[number]
+        group.files += 1
+        group.since_ms = min(group.since_ms, updated_ms)
+        group.until_ms = max(group.until_ms, updated_ms)
+        group.reasons = reasons if group.reasons == reasons else None
         ids.append(drift_id)
         causes.append(number)
-        sizes[number] += 1
     let_go(connection)
-    more: dict[int, int] = {}
+    together: dict[int, Alike] = {}
     shown = array("q")
     told: set[int] = set()
     for drift_id, number in zip(ids, causes, strict=True):
-        if sizes[number] < least:
+        if groups[number].files < least:
             shown.append(drift_id)
         elif number not in told:
             told.add(number)
             shown.append(drift_id)
-            more[drift_id] = sizes[number] - 1
+            together[drift_id] = groups[number]
     for found in _in_order(connection, scope, shown):
-        yield found, more.get(found.drift_id, 0)
+        yield found, together.get(found.drift_id)
 
 
 def _in_order(connection: Connection, scope: Scope, ids: Sequence[int]) -> Iterator[Case]:
@@ -336,15 +355,15 @@ def _chosen(scope: Scope, wanted: Wanted, *columns: Any) -> Any:
     return statement.order_by(*urgent, drift.c.drift_id.desc())
 
 
-_FIRST, _SECOND = (func.json_extract(drift.c.reasons, f"$[{place}]") for place in (0, 1))
 _CAUSE: Final = (
+    drift.c.updated_ms,
+    drift.c.reasons,
     drift.c.severity,
     drift.c.kind,
     drift.c.manner,
     drift.c.resolution,
-    case((_FIRST.in_(PROOFS), _SECOND), else_=_FIRST),
 )
-"""What cases of one group share. Open ones have no resolution."""
+"""What tells whether cases are alike. Open ones have no resolution."""
 
 
 def cases_of_file(connection: Connection, file_id: int, root: Root) -> list[Case]:

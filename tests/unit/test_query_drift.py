@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from catalog.cli.cases import lines
+from catalog.drift import shape, shapes
 from catalog.query.drift import Wanted, drift_cases, drift_groups
 from catalog.query.opening import opened
 from catalog.query.resolving import resolve
@@ -147,16 +148,50 @@ def test_what_has_no_content_shows_none(rows: CatalogueRows, connection: Connect
     assert case.old.raw_sha256 == sha256("1").hex()
 
 
-def test_many_cases_of_one_cause_are_one_line(rows: CatalogueRows, connection: Connection) -> None:
+def test_cases_of_one_shape_are_one_line(rows: CatalogueRows, connection: Connection) -> None:
+    """As if they had one cause: not those that have another reason besides."""
     root = rows.root("r", b"/r")
-    for number in range(6):
-        file_id = rows.file(root, b"%d" % number, Picture(bytes=str(number)))
-        reasons = ["another cause"] if number == 2 else ["tag Software changed", f"size {number}"]
-        reasons = ["pixels identical", *reasons]
-        rows.drift(file_id, Kind.METADATA, reasons=reasons, at_ms=NOON_MS + number)
+    minute = 60_000
+    for number in range(12):
+        file_id = rows.file(root, b"%02d" % number, Picture(bytes=str(number)))
+        reasons = [
+            "pixels identical",
+            f"tag Software changed from 'a' to '{number}'",
+            f"size {number} -> 9 bytes",
+        ]
+        if number >= 8:
+            reasons.insert(2, "colour profile removed (samples identical, look may differ)")
+        if number == 3:
+            reasons = ["pixels identical", "another cause"]
+        rows.drift(file_id, Kind.METADATA, reasons=reasons, at_ms=NOON_MS + number * minute)
     listed = list(lines(drift_groups(connection, resolve(connection), least=4)))
-    assert [(row["path"], row["more"], list(row["told"])) for row in listed] == [
-        ("/r/5", 4, ["pixels identical", "tag Software changed"]),
-        ("/r/2", 0, ["pixels identical", "another cause"]),
+    assert [(row["path"], row.get("files"), list(row["told"])) for row in listed] == [
+        ("/r/11", 4, ["pixels identical", "tag Software changed", "and 1 other reason, the same for all"]),
+        ("/r/07", 7, ["pixels identical", "tag Software changed"]),
+        ("/r/03", None, ["pixels identical", "another cause"]),
     ]
-    assert [more for _, more in drift_groups(connection, resolve(connection), least=6)] == [0] * 6
+    assert (listed[1]["since"], listed[1]["until"]) == (
+        "2025-10-09T08:53:20.000Z",
+        "2025-10-09T09:00:20.000Z",
+    )
+    assert [alike for _, alike in drift_groups(connection, resolve(connection), least=20)] == [None] * 12
+
+
+@pytest.mark.parametrize(
+    ("reason", "left"),
+    [
+        ("tag Software changed from 'a' to 'b from c to d'", "tag Software changed"),
+        ("tag DateTime (subifd 0) changed from 1 to 2", "tag DateTime (subifd 0) changed"),
+        ("1 strip of 64 rows instead of 3 of 22", "… strip of … rows instead of … of …"),
+        ("contents swapped with /x/1 2.tif, as seen 2025-10-09T08:53:20.000Z", "contents swapped with …"),
+        (
+            "missing: another file was renamed over it: /x/y.tif",
+            "missing: another file was renamed over it: …",
+        ),
+        ("back to the content of 2025-10-09T08:53:20.000Z", "back to the content of …"),
+        ("the picture changed", "the picture changed"),
+    ],
+)
+def test_the_shape_of_a_reason(reason: str, left: str) -> None:
+    assert shape(reason) == left
+    assert shapes([reason, "size 1,000 -> 20 bytes"]) == (left,)

@@ -208,6 +208,7 @@ def test_a_share_with_everything(rows: CatalogueRows, connection: Connection) ->
         "held_missing": 3,
         "open_drift": {"info": 1, "notice": 0, "warning": 0, "critical": 1},
         "mass_change": None,
+        "unfinished": None,
     }
     assert (found.backlog, found.chain_head) == (1, "ab" * 32)
 
