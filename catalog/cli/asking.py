@@ -201,11 +201,14 @@ def path_column(title: str = "path") -> Column:
     )
 
 
-def column(name: str, title: str | None = None, *, right: bool = False) -> Column:
-    """A column that shows a field as it is."""
+def column(name: str, title: str | None = None, *, right: bool = False, wraps: bool = False) -> Column:
+    """A column that shows a field as it is; ``wraps`` as in ``output.Column``."""
     from catalog.cli.output import Column
 
-    return Column(title or name, lambda row: None if row[name] is None else str(row[name]), right=right)
+    def words(row: Mapping[str, Any]) -> str | None:
+        return None if row[name] is None else str(row[name])
+
+    return Column(title or name, words, right=right, wraps=wraps)
 
 
 def time_column(name: str, title: str | None = None) -> Column:
@@ -216,8 +219,8 @@ def time_column(name: str, title: str | None = None) -> Column:
 
 
 def short_time(moment: str | None) -> str:
-    """``2025-10-25 12:00:00`` from RFC 3339 UTC."""
-    return moment[:19].replace("T", " ") if moment else ""
+    """``2025-10-25 12:00:00 UTC`` from RFC 3339 UTC."""
+    return f"{moment[:19].replace('T', ' ')} UTC" if moment else ""
 
 
 def size_column(name: str = "size") -> Column:

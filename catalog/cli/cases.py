@@ -31,7 +31,7 @@ def listing(every: bool) -> Listing:
             Column("at", _at),
             *state,
             Column("path", _place, flexible=True),
-            Column("reason", lambda row: "; ".join(row.get("told", row["reasons"]))),
+            Column("reason", lambda row: "; ".join(row.get("told", row["reasons"])), wraps=True),
         ),
         (
             "id",
@@ -78,12 +78,11 @@ def _place(row: Row) -> str:
 
 def _at(row: Row) -> str:
     """When it was seen; of several cases the first and the last time."""
-    first, last = short_time(row.get("since") or row["at"]), short_time(row["at"])
-    if row.get("until"):
-        last = short_time(row["until"])
+    first = short_time(row.get("since") or row["at"])
+    last = short_time(row.get("until") or row["at"])
     if first == last:
         return last
-    return f"{first} – {last.partition(' ')[2] if first[:10] == last[:10] else last}"
+    return f"{first.removesuffix(' UTC')} – {last[11:] if first[:10] == last[:10] else last}"
 
 
 def lines(groups: Iterable[tuple[Case, Alike | None]]) -> Iterator[Row]:

@@ -256,7 +256,7 @@ def errors(
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     listing = Listing(
         "files",
-        (column("state"), time_column("since"), path_column(), column("reason")),
+        (column("state"), time_column("since"), path_column(), column("reason", wraps=True)),
         ("root", "path", "state", "reason", "since"),
         "no errors",
         path_of,
@@ -300,7 +300,7 @@ def missing(
             Column("copies elsewhere", lambda row: str(row["copies"]), right=True),
             path_column(),
             Column("good copy", _good_copy_words, flexible=True),
-            column("reason"),
+            column("reason", wraps=True),
         ),
         (
             "root",

@@ -76,7 +76,9 @@ class Column:
     words: Callable[[Row], str | None]
     right: bool = False
     flexible: bool = False
-    """May be cut at the front when the terminal is narrow (paths)."""
+    """May be cut in the middle when the terminal is narrow (paths)."""
+    wraps: bool = False
+    """Of the last column: goes below its row when the terminal is narrow (sentences)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,7 @@ def _write_table(listing: Listing, rows: Iterable[Row]) -> None:
         drawn,
         right=[index for index, column in enumerate(listing.columns) if column.right],
         flexible=[index for index, column in enumerate(listing.columns) if column.flexible],
+        wraps=listing.columns[-1].wraps,
         width=tables.terminal_width(),
     )
     for line in lines:

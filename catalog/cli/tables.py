@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 from catalog.terms import printable
 
 GAP: Final = "  "
+INDENT: Final = "    "
 NARROWEST: Final = 16
 """A flexible column is cut no further than this."""
 
@@ -25,15 +27,24 @@ def cells(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """The text in at most ``width`` cells; the end of a path says more than its beginning."""
+    """The text in at most ``width`` cells, cut in the middle: of a path the beginning tells the place, and the end
+    more than that."""
     if cells(text) <= width:
         return text
-    kept = len(text)
+    front = max(0, (width - 1) // 3)
+    head = _fitting(text, front)
+    tail = _fitting(text[::-1], width - 1 - cells(head))[::-1]
+    return f"{head}…{tail}"
+
+
+def _fitting(text: str, width: int) -> str:
+    """As much of the beginning as fits."""
     total = 0
-    while kept > 0 and total + cells(text[kept - 1]) <= width - 1:
-        kept -= 1
-        total += cells(text[kept])
-    return "…" + text[kept:]
+    for number, character in enumerate(text):
+        total += cells(character)
+        if total > width:
+            return text[:number]
+    return text
 
 
 def terminal_width() -> int | None:
@@ -53,28 +64,41 @@ def table(
     *,
     right: Sequence[int] = (),
     flexible: Sequence[int] = (),
+    wraps: bool = False,
     width: int | None = None,
 ) -> Iterator[str]:
     """Lines of a table: titles, then rows; control characters are escaped.
 
-    ``right``: columns aligned to the right. ``flexible``: columns that may be cut at the front when a line
-    is wider than ``width`` cells (None: nothing is cut).
+    ``right``: columns aligned to the right. When a line is wider than ``width`` cells (None: nothing is cut):
+    with ``wraps`` the last column goes to lines of its own, below its row; ``flexible`` columns are cut in the
+    middle if that does not suffice.
     """
     drawn = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(cells, column)) for column in zip(titles, *drawn, strict=True)]
+    below = wraps and width is not None and _line_width(widths) > width
+    if below:
+        widths.pop()
     if width is not None and flexible:
         _squeeze(widths, flexible, width)
     for row in [list(titles), *drawn]:
         line = GAP.join(
             _aligned(shortened(cell, wide) if index in flexible else cell, wide, index in right)
-            for index, (cell, wide) in enumerate(zip(row, widths, strict=True))
+            for index, (cell, wide) in enumerate(zip(row, widths, strict=not below))
         )
         yield line.rstrip()
+        if below and width is not None and row[-1]:
+            yield from textwrap.wrap(
+                row[-1], max(width, NARROWEST), initial_indent=INDENT, subsequent_indent=INDENT
+            )
+
+
+def _line_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _squeeze(widths: list[int], flexible: Sequence[int], width: int) -> None:
     """Take from the widest flexible column, cell by cell, until the line fits or nothing more can give."""
-    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
+    excess = _line_width(widths) - width
     while excess > 0:
         widest = max(flexible, key=lambda index: widths[index])
         if widths[widest] <= NARROWEST:

@@ -48,7 +48,7 @@ def test_show_tells_everything_to_people(catalog_cli: Any, rows: CatalogueRows, 
         "  same bytes   copy.tif",
         "  warning picture (ordinary), case 1",
         "    the picture changed",
-        f"  2025-10-09 08:53:20  added: 1,000 bytes, sha256 {sha256('1').hex()[:12]}…",
+        f"  2025-10-09 08:53:20 UTC  added: 1,000 bytes, sha256 {sha256('1').hex()[:12]}…",
     ):
         assert line in lines
 
@@ -113,7 +113,7 @@ def test_status_for_people_and_for_monitoring(catalog_cli: Any, rows: CatalogueR
     lines = ran.out.splitlines()
     assert lines[1].split() == [
         *("masters", "online", "both", "1", "0", "0", "0", "none"),
-        *("2025-10-09", "08:53:20", "/masters"),
+        *("2025-10-09", "08:53:20", "UTC", "/masters"),
     ]
     assert lines[2:] == [
         "masters: both, because cifs may be written elsewhere",

@@ -242,13 +242,29 @@ def test_wide_and_combining_characters_keep_the_columns_straight() -> None:
 
 
 @pytest.mark.parametrize("width", [30, 40, 200])
-def test_a_narrow_terminal_cuts_the_front_of_a_path(width: int) -> None:
+def test_a_narrow_terminal_cuts_a_path_in_the_middle(width: int) -> None:
     path = "a/very/long/folder/name/写真/picture.tif"
     lines = list(tables.table(["path", "size"], [[path, "12345"], ["b.tif", "1"]], flexible=[0], width=width))
     assert max(map(tables.cells, lines)) <= width
     assert "picture.tif" in lines[1]
     assert (path in lines[1]) is (width == 200)
-    assert lines[1].startswith("…") is (width != 200)
+    assert lines[1].startswith("a/v")
+    assert ("…" in lines[1]) is (width != 200)
+
+
+def test_a_sentence_that_does_not_fit_goes_below_its_row() -> None:
+    sentence = "the picture changed; size 24,036 -> 24,000 bytes"
+    rows = [["1", "a/long/folder/a.tif", sentence], ["2", "b.tif", ""]]
+    wide = list(tables.table(["id", "path", "reason"], rows, flexible=[1], wraps=True, width=200))
+    assert [line.split(maxsplit=2)[-1] for line in wide[:2]] == ["reason", sentence]
+    assert list(tables.table(["id", "path", "reason"], rows, flexible=[1], wraps=True, width=30)) == [
+        "id  path",
+        "    reason",
+        "1   a/long/folder/a.tif",
+        "    the picture changed; size",
+        "    24,036 -> 24,000 bytes",
+        "2   b.tif",
+    ]
 
 
 @dataclass
