@@ -35,7 +35,7 @@ def relocate(
 ) -> None:
     """Where is this share now, so that all its history goes with it?
 
-    For a new mount point, a new disk or a new server. The folder must be the share: by its marker, by file
+    For a new mount point, a new disk (also at the same path) or a new server. The folder must be the share: by its marker, by file
     system and folder, or by a sample of its files with equal size and time, or equal bytes. What is not found
     there is held back, never called missing by itself. A running daemon follows it there.
     """
@@ -57,7 +57,10 @@ def relocate(
             run.say("nothing was done" + ("" if found.alike else ": that does not look like the share"))
             raise typer.Exit(0 if found.alike else UsageError.code)
         moved = settle(desk.roots, root, folder, found, seen, actor=actor or user(), force=force)
-    run.say(f"{moved.name}: was at {printable(root.path)}, is at {printable(moved.path)}")
+    if moved.path == root.path:
+        run.say(f"{moved.name}: what is at {printable(moved.path)} now is the share")
+    else:
+        run.say(f"{moved.name}: was at {printable(root.path)}, is at {printable(moved.path)}")
     if root.marker is not None and not found.alike:
         run.warn(
             f"it does not carry its marker there and is known without from now on: catalog root mark {name}"

@@ -181,7 +181,8 @@ class Daemon:
             if self._stop():
                 return
             watch = self.watches.get(root_id)
-            if watch is not None and watch.root.path != root.path:
+            if watch is not None and (watch.root.path, watch.root.identity) != (root.path, root.identity):
+                # Decided by an admin: what is found out here stands in our row already.
                 log.info("share %s is now at %s", root.name, printable(root.path))
                 self._let_go(root_id, "the share was relocated")
                 self._watch(root)

@@ -146,13 +146,12 @@ def relocate(
     actor: str | None,
     force: bool,
 ) -> Root:
-    """Let the share be at ``path`` (absolute, without links) from now on.
+    """Let the share be what is at ``path`` (absolute, without links) from now on; also at its present path, after
+    its disk was replaced.
 
     Raises UsageError for a folder that does not look like the share, unless ``force`` says that it is, and for
     one in or around another share.
     """
-    if path == root.path:
-        raise UsageError(f"{root.name} is there already")
     if not found.alike and not force:
         why = "its marker is another one, or there is none; " if root.marker is not None else ""
         raise UsageError(

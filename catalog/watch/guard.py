@@ -235,6 +235,11 @@ def _judge_folder(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None
         if len(point) < len(known.mount_point):
             return RootCheck(RootState.OFFLINE, f"{printable(known.mount_point)} is not mounted")
         return RootCheck(RootState.REPLACED, f"another folder is mounted at {printable(point)}")
+    if point == seen.realpath and point != b"/":
+        # Nobody can remove a mount point: something else was mounted on it.
+        return RootCheck(
+            RootState.REPLACED, f"another folder of its file system is mounted at {printable(point)}"
+        )
     return RootCheck(RootState.REPLACED, "the folder was deleted or renamed and made anew", refounded=True)
 
 

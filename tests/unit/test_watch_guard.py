@@ -73,16 +73,21 @@ def test_a_disk_that_came_back_under_another_name_is_known_by_its_id():
 
 
 def test_a_folder_made_anew_on_the_same_disk_is_refounded():
-    check = judge(seen_on(EXT4), seen_on(EXT4, root_inode=3), EXT4)
+    check = judge(seen_on(ROOT), seen_on(ROOT, root_inode=3), ROOT)
     assert check.state is RootState.REPLACED
     assert check.refounded
 
 
+def test_another_folder_on_the_mount_point_itself_is_replaced_and_nothing_more():
+    check = judge(seen_on(EXT4), seen_on(EXT4, root_inode=3), EXT4)
+    assert (check.state, check.refounded) == (RootState.REPLACED, False)
+
+
 def test_an_inode_that_was_handed_out_again_is_told_by_its_birth():
-    known = seen_on(EXT4, born_ns=1)
-    assert judge(known, seen_on(EXT4, born_ns=2), EXT4).refounded
-    assert judge(known, seen_on(EXT4, born_ns=1), EXT4).online
-    assert judge(known, seen_on(EXT4), EXT4).online
+    known = seen_on(ROOT, born_ns=1)
+    assert judge(known, seen_on(ROOT, born_ns=2), ROOT).refounded
+    assert judge(known, seen_on(ROOT, born_ns=1), ROOT).online
+    assert judge(known, seen_on(ROOT), ROOT).online
     assert judge(seen_on(SSHFS, born_ns=1), seen_on(SSHFS, born_ns=2), SSHFS).online
 
 

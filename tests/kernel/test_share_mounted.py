@@ -1,0 +1,154 @@
+"""The daemon and a share that another file system takes the place of; each scenario in a namespace of its own.
+
+This file is also the program that runs inside: ``python -m tests.kernel.test_share_mounted SCENARIO FOLDER``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from catalog.service.relocating import compared, relocate
+from tests.asking import picture
+from tests.in_process import Cataloguing, Watching, cataloguing_in
+from tests.kernel.test_review_mounted import mount, umount
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def state(home: Cataloguing) -> str:
+    return str(home.ask("SELECT state FROM v_root WHERE state <> 'retired'")[0]["state"])
+
+
+def untouched(home: Cataloguing) -> None:
+    """No file was judged in any way while the share was not itself."""
+    assert home.ask("SELECT 1 FROM file WHERE presence <> 1") == []
+    assert sorted(home.ask.events("missing", "changed", "touched", "moved", "added")) == [
+        f"added {number}.tif" for number in range(10)
+    ]
+
+
+def filled(share: Path) -> None:
+    for shade in range(10):
+        picture(share / f"{shade}.tif", shade)
+
+
+def watch(home: Cataloguing, watching: Watching, share: Path) -> None:
+    home.add(share)
+    watching.until(lambda: list(home.ask.states().values()) == ["present"] * 10)
+    watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
+
+
+def empty_file_system_over_the_share_and_another_in_its_place(base: Path) -> None:
+    share = base / "share"
+    share.mkdir()
+    mount("-t", "tmpfs", "one", share)
+    filled(share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        watch(home, watching, share)
+        mount("-t", "tmpfs", "empty", share)
+        watching.until(lambda: state(home) == "replaced")
+        watching.turns(0.5)
+        untouched(home)
+        umount(share)
+        watching.until(lambda: state(home) == "online")
+        # The first one stays alive where the daemon does not look: it can come back.
+        aside = base / "aside"
+        aside.mkdir()
+        mount("--bind", share, aside)
+        umount(share)
+        watching.until(lambda: state(home) == "offline")
+        mount("-t", "tmpfs", "other", share)
+        for shade in range(3):
+            picture(share / f"other{shade}.tif", 100 + shade)
+        watching.until(lambda: state(home) == "replaced")
+        watching.turns(0.5)
+        untouched(home)
+        umount(share)
+        mount("--bind", aside, share)
+        watching.until(lambda: state(home) == "online")
+        untouched(home)
+
+
+def folder_of_the_same_disk_that_is_not_bound(base: Path) -> None:
+    """What is below the mount point is the same file system, and not the share."""
+    disk = base / "disk"
+    disk.mkdir()
+    mount("-t", "tmpfs", "disk", disk)
+    filled(disk / "pictures")
+    share = disk / "share"
+    share.mkdir()
+    picture(share / "below.tif", 200)
+    mount("--bind", disk / "pictures", share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        watch(home, watching, share)
+        umount(share)
+        watching.until(lambda: state(home) == "offline")
+        watching.turns(0.5)
+        untouched(home)
+        mount("--bind", disk / "pictures", share)
+        watching.until(lambda: state(home) == "online")
+        (disk / "wrong").mkdir()
+        umount(share)
+        mount("--bind", disk / "wrong", share)
+        watching.until(lambda: state(home) == "replaced")
+        watching.turns(0.5)
+        untouched(home)
+        umount(share)
+        mount("--bind", disk / "pictures", share)
+        watching.until(lambda: state(home) == "online")
+        untouched(home)
+
+
+def new_disk_with_the_files_of_the_old_one(base: Path) -> None:
+    """Replaced, until an admin says that it is the share; then every history goes on."""
+    share = base / "share"
+    share.mkdir()
+    mount("-t", "tmpfs", "old", share)
+    filled(share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        watch(home, watching, share)
+        before = home.ids()
+        shutil.copytree(share, base / "backup")
+        umount(share)
+        mount("-t", "tmpfs", "new", share)
+        shutil.copytree(base / "backup", share, dirs_exist_ok=True)
+        watching.until(lambda: state(home) == "replaced")
+        with home.desk() as desk:
+            root = desk.roots.named("share")
+            found, seen = compared(desk.roots, root, os.fsencode(share))
+            assert (found.how, found.same) == ("files", 10)
+            relocate(desk.roots, root, os.fsencode(share), found, seen, actor="ada", force=False)
+        watching.until(lambda: home.ask("SELECT 1 FROM root WHERE refounded_ms IS NULL AND state = 1"))
+        picture(share / "late.tif", 90)
+        watching.until(lambda: "late.tif" in home.ids())
+        assert home.ids().items() >= before.items()
+        assert home.ask.events("missing", "changed", "moved") == []
+
+
+SCENARIOS = (
+    empty_file_system_over_the_share_and_another_in_its_place,
+    folder_of_the_same_disk_that_is_not_bound,
+    new_disk_with_the_files_of_the_old_one,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
+def test_mounted(scenario: str, tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+        pytest.skip("no user and mount namespaces on this machine")
+    program = [sys.executable, "-m", "tests.kernel.test_share_mounted", scenario, str(tmp_path)]
+    ran = subprocess.run(
+        ["unshare", "-Urm", *program], cwd=CHECKOUT, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+if __name__ == "__main__":
+    {scenario.__name__: scenario for scenario in SCENARIOS}[sys.argv[1]](Path(sys.argv[2]))
