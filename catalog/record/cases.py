@@ -119,10 +119,14 @@ class Cases:
         baseline = self._content_of(row.baseline_rev_id)
         if baseline is None or baseline == content_id:
             return None
-        verdict = drift.verdict(self.evidence(baseline), self.evidence(content_id), manner)
+        old, new = self.evidence(baseline), self.evidence(content_id)
+        verdict = drift.verdict(old, new, manner)
         assert verdict.kind is not None
         reasons = list(verdict.reasons)
         detail: dict[str, Any] = {"tags": verdict.tags, "same": dict(verdict.same)}
+        near = drift.near_distance(old.analysis, new.analysis)
+        if near is not None:
+            detail["near_distance"] = near
         earlier = self._earlier(row, content_id, rev_id)
         if earlier is not None:
             detail["restored_from"] = earlier[0]

@@ -85,8 +85,11 @@ def test_an_older_version_that_comes_back_is_named_by_its_date(tmp_path: Path, c
         path.write_bytes(first)
         home.scan(share)
         ((_, kind, reasons),) = home.ask.open_drift()
+        answer = catalog_cli("query", "drift", "--json", env={"CATALOG_DATABASE": str(home.database)})
+        (told,) = answer.json["drift"]
     assert kind == Kind.PICTURE
     assert f"back to the content of {last_seen}" in reasons
+    assert f"near distance {told['near_distance']} of 256" in reasons[1]
 
 
 def test_the_table_has_no_other_rows() -> None:
