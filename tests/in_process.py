@@ -59,8 +59,8 @@ class Cataloguing:
             yield desk
 
     @contextmanager
-    def watching(self) -> Iterator[Watching]:
-        watching = Watching(self)
+    def watching(self, **options: Any) -> Iterator[Watching]:
+        watching = Watching(self, **options)
         try:
             yield watching
         finally:
@@ -70,10 +70,11 @@ class Cataloguing:
 class Watching:
     """A daemon that turns only while the test waits for something."""
 
-    def __init__(self, home: Cataloguing) -> None:
+    def __init__(self, home: Cataloguing, **options: Any) -> None:
         self.home = home
         self._over: Callable[[], bool] = lambda: True
-        self.daemon = Daemon(home.session, only=None, stop=cast(Stop, lambda: self._over()))  # noqa: PLW0108 - looked up late
+        stop = cast(Stop, lambda: self._over())  # noqa: PLW0108 - looked up late
+        self.daemon = Daemon(home.session, **{"only": None, **options}, stop=stop)
 
     def until(self, predicate: Callable[[], Any], timeout: float = 20.0) -> None:
         """Let the daemon run until the predicate holds; fail after ``timeout`` seconds."""

@@ -30,6 +30,7 @@ def watch(
     """
     from catalog import logs
     from catalog.service.daemon import Daemon
+    from catalog.service.links import links_among
     from catalog.service.metrics import folder_of
     from catalog.service.opening import actor, cataloguing, fence, make_ready, refuse_inside
     from catalog.service.scan import resolved, targets
@@ -48,7 +49,7 @@ def watch(
     with Stop() as stop, cataloguing(database, run.settings, "watch") as session:
         chosen = targets(session.roots, folders, name=None, actor=actor())
         only = [target.root.root_id for target in chosen] if folders else None
-        daemon = Daemon(session, only=only, stop=stop)
+        daemon = Daemon(session, only=only, stop=stop, links=links_among(paths or (), folders))
         try:
             daemon.run(lambda: run.say("watching; stop with Ctrl-C"))
         finally:

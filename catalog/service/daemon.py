@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
@@ -23,6 +23,7 @@ from catalog.record.runs import Request
 from catalog.service.audit_daemon import Audits
 from catalog.service.confirming import Confirmation, RequestedConfirmation
 from catalog.service.heart import Heart
+from catalog.service.links import Links
 from catalog.service.metrics import Counters, Metrics
 from catalog.service.plans import Tally
 from catalog.service.rebase import RequestedRebase
@@ -49,11 +50,20 @@ WAIT_SECONDS: Final = 5.0
 class Daemon:
     """Watches the shares of one session. ``run`` returns when ``stop`` says so; ``close`` ends the threads."""
 
-    def __init__(self, session: Session, *, only: Sequence[int] | None, stop: Stop) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        only: Sequence[int] | None,
+        stop: Stop,
+        links: Mapping[bytes, bytes] | None = None,
+    ) -> None:
         self.session = session
         self.shares = Shares(session)
         self.watches: dict[int, ShareWatch] = {}
         self._only = set(only) if only is not None else None
+        self._links = Links(links or {}, session.settings.guard_deadline_seconds)
+        self._next_links = 0.0
         self._stop = stop
         self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
         self._cookies = tempfile.TemporaryDirectory(prefix="catalog-cookie-")
@@ -78,6 +88,7 @@ class Daemon:
             stack.callback(self._heart.stop)
             if self._metrics is not None:
                 stack.callback(self._metrics.stop)
+            stack.callback(self._links.close)
             stack.callback(self.shares.close)
             stack.callback(self._audits.close)
             for watch in self.watches.values():
@@ -114,6 +125,7 @@ class Daemon:
         now = time.monotonic()
         if now >= self._next_desk:
             self._next_desk = now + DESK_SECONDS
+            self._follow_links(now)
             self._follow_roots()
             self._serve_requests()
         more = False
@@ -190,6 +202,11 @@ class Daemon:
                 self.shares.demand(root)
             elif self._only is None or root_id in self._only:
                 self._watch(root)
+
+    def _follow_links(self, now: float) -> None:
+        if self._only is not None and now >= self._next_links:
+            self._next_links = now + self.session.settings.guard_interval_seconds
+            self._only.update(self._links.follow(self.session))
 
     def _let_go(self, root_id: int, why: str) -> None:
         self.watches.pop(root_id).stop(why)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from catalog.service.links import links_among
 from catalog.service.relocating import compared, relocate
 from tests.asking import picture, truth
 from tests.in_process import Cataloguing, Watching, cataloguing_in
@@ -197,6 +198,33 @@ def test_copy_in_the_place_of_the_share_ends_the_hold_by_itself(tmp_path: Path, 
         assert home.ask.events("missing", "changed") == []
         (share / "a" / "0.tif").unlink()
         watching.until(lambda: home.ask.states()["a/0.tif"] == "missing")
+
+
+@pytest.mark.slow
+def test_link_that_is_turned_elsewhere_is_followed_and_the_old_share_stays(
+    tmp_path: Path, share: Path
+) -> None:
+    link, other = tmp_path / "current", tmp_path / "other"
+    link.symlink_to(share)
+    picture(other / "new.tif", 60)
+    with cataloguing_in(tmp_path) as home:
+        only, links = (
+            [home.add(share)],
+            links_among([str(link), str(other)], [os.fsencode(share), os.fsencode(other)]),
+        )
+        assert links == {os.fsencode(link): os.fsencode(share)}
+        with home.watching(only=only, links=links) as watching:
+            watching.until(lambda: here(home, share))
+            link.unlink()
+            link.symlink_to(other)
+            watching.until(lambda: home.ask.states().get("new.tif") == "present")
+            picture(share / "late.tif", 61)
+            watching.until(lambda: home.ask.states().get("late.tif") == "present")
+            assert [row["name"] for row in home.ask("SELECT name FROM v_root ORDER BY name")] == [
+                "other",
+                "share",
+            ]
+            assert home.ask.events("missing", "moved") == []
 
 
 # --------------------------------------------------------------------------------------- another place
