@@ -121,8 +121,23 @@ def _complain_about_usage(error: Exception) -> int:
         # A noun without a command: Typer raises the help itself.
         print(message, file=sys.stderr)
         return Exit.USAGE
-    message = " ".join(message.split()).rstrip(".")
+    message = _plain(" ".join(message.split()).rstrip("."))
     return _complain(f"{message[:1].lower()}{message[1:]}; see: {where} --help", Exit.USAGE)
+
+
+def _plain(message: str) -> str:
+    """Typer's checks speak pydantic; people get the same in words."""
+    import re
+
+    for pattern, words in (
+        (r"Input should be a valid integer\b.*", "expected a whole number"),
+        (r"Input should be a valid number\b.*", "expected a number"),
+        (r"Input should be a valid boolean\b.*", "expected yes or no"),
+        (r"Input should be greater than or equal to (\S+)", r"expected \1 or more"),
+        (r"Input should be less than or equal to (\S+)", r"expected \1 or less"),
+    ):
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _report_bug(error: Exception, *, verbose: bool) -> int:

@@ -244,7 +244,10 @@ def _ask(rows: Sequence[Row], yes: bool) -> None:
         )
     # Not typer.confirm, which writes a blank to stdout: the answer stands there, and nothing else.
     print(f"Accept {what}? [y/N]: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    said = sys.stdin.readline()
+    if not said.endswith("\n"):
+        print(file=sys.stderr)  # the end of input leaves the cursor behind the question
+    if said.strip().lower() not in ("y", "yes"):
         raise Declined("nothing was done: the question was not answered with yes")
 
 

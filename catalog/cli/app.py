@@ -63,6 +63,29 @@ _EPILOG = "\n".join(
     ["\b", "Exit codes:", *(f"  {code.value:>3}  {words}" for code, words in EXIT_CODES.items())]
 )
 
+_IN_SHORT = {
+    Exit.OK: "ran",
+    Exit.FINDINGS: "findings",
+    Exit.USAGE: "usage",
+    Exit.INCOMPLETE: "incomplete",
+    Exit.DECLINED: "declined",
+    Exit.CORRUPTION: "corruption",
+    Exit.NO_CATALOGUE: "no catalogue",
+    Exit.SCHEMA: "other schema",
+    Exit.LOCKED: "locked",
+    Exit.DAMAGED: "damaged",
+    Exit.PERMISSION: "no permission",
+    Exit.NOT_FOUND: "not found",
+    Exit.BUG: "a bug of ours",
+    Exit.INTERRUPTED: "interrupted",
+}
+# What every command's help tells: a line or two, so that the command's own words are not drowned.
+_SHORT_EPILOG = (
+    f"Exit codes: {', '.join(f'{code.value} {words}' for code, words in _IN_SHORT.items())};"
+    " in full: catalog --help"
+)
+_HELP_OPTIONS = ["-h", "--help"]
+
 
 class _Nouns(TyperGroup):
     """Commands by noun; a module is imported when its noun is used or when help lists it."""
@@ -96,7 +119,12 @@ def build() -> TyperGroup:
 # ----------------------------------------------------------------------------------------- global options
 
 _root = typer.Typer(
-    cls=_Nouns, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=_EPILOG
+    cls=_Nouns,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": _HELP_OPTIONS},
 )
 
 
@@ -192,7 +220,8 @@ def _load(noun: str, global_options: list[Any]) -> Any:
 
 
 def _furnish(command: Any, shared: list[Any]) -> None:
-    command.epilog = command.epilog or _EPILOG
+    command.epilog = command.epilog or _SHORT_EPILOG
+    command.context_settings = {**command.context_settings, "help_option_names": _HELP_OPTIONS}
     taken = {name for option in command.params for name in option.opts}
     command.params.extend(option for option in shared if not taken.intersection(option.opts))
     for child in getattr(command, "commands", {}).values():

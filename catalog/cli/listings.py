@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -171,14 +172,20 @@ def tags(
     only_paths0: Paths0 = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
-    """Which files carry this tag with this value? Without a name: which tags are there?"""
+    """Which files carry this tag with this value? Without a name: which tags are there?
+
+    NAME may be followed by folders or files at once, without a VALUE.
+    """
     with importing():
         from catalog.cli.output import Column, Listing
         from catalog.query.tags import files_with_tag
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
+    value, paths = _value_or_path(value, paths or [])
+    if name is not None and value is None and os.path.isdir(name):
+        name, paths = None, [name, *paths]
     if name is None:
-        _answer_names(context, root, glob, form=form, limit=limit, allow_incomplete=allow_incomplete)
+        _answer_names(context, paths, root, glob, form=form, limit=limit, allow_incomplete=allow_incomplete)
     listing = Listing(
         "tags",
         (
@@ -199,8 +206,20 @@ def tags(
     asked.conclude(allow_incomplete=allow_incomplete)
 
 
+def _value_or_path(value: str | None, paths: list[str]) -> tuple[str | None, list[str]]:
+    """What stands after the name is a path when there is such a file or folder; before further paths, only when
+    it is surely one."""
+    if value is None:
+        return None, paths
+    sure = os.path.isdir(value) or os.sep in value
+    if os.path.lexists(value) and (sure or not paths):
+        return None, [value, *paths]
+    return value, paths
+
+
 def _answer_names(
     context: typer.Context,
+    paths: list[str],
     roots: list[str] | None,
     globs: list[str] | None,
     *,
@@ -220,7 +239,7 @@ def _answer_names(
         ("name", "code", "files"),
         "no tags",
     )
-    with asking(context, None, roots, globs) as asked:
+    with asking(context, paths, roots, globs) as asked:
         names = (each.fields() for each in tag_names(asked.connection, asked.scope))
         answer_listing(asked, "catalog.tag-names/1", listing, names, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,6 +75,10 @@ def scan(
     )
     folders = resolved(paths or [])
     database = run.database.path
+    if name is not None and len(folders) != 1:
+        raise UsageError("--name goes with one folder", hint="catalog scan FOLDER --name NAME")
+    if not folders and not os.path.exists(database):
+        raise UsageError("no folder was named and there is no share yet", hint="catalog scan FOLDER")
     refuse_inside(database, folders)
     new = make_ready(database, run.say)
     run.say(f"{'new catalogue' if new else 'catalogue'}: {database}")

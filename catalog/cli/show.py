@@ -56,6 +56,8 @@ def show(
         standing = standing_of_file(connection, facts, run.database.path)
         kept = checks(connection, facts.file_id) if evidence else []
     lacking = tuple(Incomplete(each.root, each.reason, each.files) for each in standing.incomplete)
+    if os.path.islink(path) and facts.path != os.path.abspath(os.fsencode(path)):
+        run.say("a symbolic link, which is not catalogued itself: this is what it leads to")
     if shown.moved:
         run.say(f"no file is there now; one that was is now {shown_path(facts.path)}")
     frame = Frame("catalog.show/1", standing.as_of_ms, lacking)

@@ -63,7 +63,7 @@ def _by_cv2(content: bytes | memoryview, limits: Limits) -> bytes:
 
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if array is None:
-        raise ValueError("cv2 cannot read it")
+        raise OSError("cv2 cannot read it")
     return _md5(np.ascontiguousarray(array))
 
 

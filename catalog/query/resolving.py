@@ -225,12 +225,29 @@ def uncatalogued(typed: bytes, root_: Root) -> NotFound:
     """What to say of a path inside a share that the catalogue knows nothing of."""
     name = printable(root_.name)
     if os.path.lexists(typed):
-        return NotFound(
-            f"not in the catalogue: {printable(typed)}",
-            hint=f"it may be new (catalog scan {printable(root_.path)}), or of a kind that is not catalogued",
-        )
+        return NotFound(f"not in the catalogue: {printable(typed)}", hint=_why_not(typed, root_))
     return NotFound(
         f"no such file: {printable(typed)}", hint=f"share {name} never had one, as far as the catalogue knows"
+    )
+
+
+def _why_not(typed: bytes, root_: Root) -> str:
+    """Why a path that is there is not catalogued, as far as its name and kind tell."""
+    name = os.path.basename(os.path.abspath(typed))
+    if os.path.islink(typed):
+        return "it is a symbolic link: only scan --follow-links catalogues what links lead to"
+    if name.startswith(b"."):
+        return "hidden files are not catalogued"
+    hidden = [
+        part for part in os.path.abspath(typed)[len(root_.path) :].split(b"/")[:-1] if part.startswith(b".")
+    ]
+    if hidden:
+        return f"hidden folders are not catalogued: {printable(hidden[0])}"
+    if not os.path.isfile(typed):
+        return "it is not a regular file"
+    return (
+        f"it may be new (catalog scan {printable(root_.path)}), or is left out by its name: see extensions and"
+        " exclude in catalog config show"
     )
 
 

@@ -400,3 +400,33 @@ def test_events_by_kind(catalog_cli: Any, full: Path) -> None:
     assert (found["kind"], found["at"], found["root"]) == ("added", "2025-10-09T08:53:20.000Z", "share")
     assert catalog_cli("query", "events", "--kind", "moved", "--json").json["events"] == []
     assert NOON_MS == 1_760_000_000_000
+
+
+def test_tags_may_be_narrowed_without_a_value(catalog_cli: Any, full: Path) -> None:
+    def paths(*words: str | bytes) -> list[str]:
+        return [
+            Path(row["path"]).name
+            for row in catalog_cli("query", "tags", *words, "--json", cwd=full).json["tags"]
+        ]
+
+    assert "keep.tif" in paths("Compression")
+    (full / "lost").mkdir()
+    (full / "keep.tif").touch()
+    assert paths("Compression", ".") == paths("Compression")
+    assert paths("Compression", "lost") == []
+    assert paths("Compression", "keep.tif") == ["keep.tif"]
+    assert paths("Compression", "5", "lost", ".") == paths("Compression", "5")
+    names = catalog_cli("query", "tags", ".", "--json", cwd=full).json["names"]
+    assert "Compression" in [row["name"] for row in names]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["query", "files", "--limit", "abc"], "invalid value for '--limit': expected a whole number"),
+        (["query", "files", "--limit", "0"], "invalid value for '--limit': expected 1 or more"),
+    ],
+)
+def test_a_bad_number_is_told_in_plain_words(catalog_cli: Any, words: list[str], complaint: str) -> None:
+    ran = catalog_cli(*words)
+    assert (ran.code, ran.stderr) == (2, f"catalog: {complaint}; see: catalog query files --help\n")

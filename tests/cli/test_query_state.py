@@ -79,6 +79,28 @@ def test_show_refuses_what_it_does_not_know(catalog_cli: Any, rows: CatalogueRow
     )
 
 
+def test_show_says_why_a_path_is_not_catalogued(
+    catalog_cli: Any, rows: CatalogueRows, tmp_path: Path
+) -> None:
+    rows.file(rows.root("share", os.fsencode(tmp_path)), b"a.tif", Picture(bytes="1"))
+    (tmp_path / ".thumbs").mkdir()
+    for name in ("a.tif", ".hidden.tif", ".thumbs/b.tif", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "broken.tif").symlink_to("nowhere")
+    (tmp_path / "link.tif").symlink_to("a.tif")
+    for name, why in (
+        (".hidden.tif", "hidden files are not catalogued"),
+        (".thumbs/b.tif", "hidden folders are not catalogued: .thumbs"),
+        ("notes.txt", "left out by its name"),
+        ("broken.tif", "it is a symbolic link"),
+    ):
+        ran = catalog_cli("show", name, cwd=tmp_path)
+        assert (ran.code, why in ran.stderr) == (20, True), ran.stderr
+    ran = catalog_cli("show", "link.tif", cwd=tmp_path)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "a.tif")
+    assert ran.stderr == "a symbolic link, which is not catalogued itself: this is what it leads to\n"
+
+
 # ------------------------------------------------------------------------------------------------- status
 
 

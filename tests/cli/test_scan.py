@@ -506,3 +506,19 @@ def test_a_folder_that_cannot_be_listed_is_found_by_a_check(catalog_cli: Any, sh
     assert "1 folder could not be listed by the last scan" in ran.stderr
     catalog_cli("scan", share)
     assert catalog_cli("status", "--check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        ([], 2, "no folder was named and there is no share yet; catalog scan FOLDER"),
+        (["--name", "x"], 2, "--name goes with one folder; catalog scan FOLDER --name NAME"),
+        (["nowhere"], 20, "nowhere: No such file or directory"),
+    ],
+)
+def test_a_scan_that_cannot_begin_makes_no_catalogue(
+    catalog_cli: Any, tmp_path: Path, words: list[str], code: int, complaint: str
+) -> None:
+    ran = catalog_cli("scan", *words, cwd=tmp_path)
+    assert (ran.code, complaint in ran.stderr) == (code, True)
+    assert not catalog_cli.database.exists()
