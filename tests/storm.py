@@ -54,6 +54,7 @@ class Storm(Ground):
             return operation()
         finally:
             self.tree.end()
+            self.watch()
 
     # ------------------------------------------------------------------------------------------ writing
 

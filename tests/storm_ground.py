@@ -8,6 +8,7 @@ import os
 import random
 import struct
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -130,15 +131,46 @@ class Ground:
         self.shares, self.outside = list(shares), outside
         self.chance = random.Random(seed)
         self.tree = Tree()
+        self.constant: dict[int, int] = {}
+        """Bodies that have had one name in the shares all the while since ``rest``, and bytes of their own: body →
+        its number of writes then."""
         self._shade = self._number = 0
         for folder in (*self.shares, outside):
             os.makedirs(folder, exist_ok=True)
             self.tree.folders.add(folder)
 
+    def inside(self) -> dict[bytes, Body]:
+        """The files of the shares that are to be catalogued."""
+        shares = tuple(share + b"/" for share in self.shares)
+        return {
+            path: body for path, body in self.tree.files.items() if path.startswith(shares) and selected(path)
+        }
+
+    def rest(self) -> None:
+        """From now on see who stays what he is."""
+        self.constant = {body.number: body.writes for body in self.tree.files.values()}
+        self.watch()
+
+    def watch(self) -> None:
+        """After each operation: who is not constant any more?"""
+        inside = {body.number for body in self.inside().values()}
+        contents = Counter(body.sha256 for body in set(self.tree.files.values()))
+        names = Counter(self.tree.files.values())
+        kept = {
+            body.number
+            for body, number in names.items()
+            if number == 1 and body.number in inside and contents[body.sha256] == 1
+        }
+        self.constant = {
+            body.number: self.constant[body.number]
+            for body in names
+            if body.number in kept and self.constant.get(body.number) == body.writes
+        }
+
     def some(self, *, outside: bool = False) -> bytes | None:
         """A file of the shares (or outside of them)."""
-        inside = tuple(share + b"/" for share in ([self.outside] if outside else self.shares))
-        found = sorted(path for path in self.tree.files if path.startswith(inside) and selected(path))
+        there = self.tree.below(self.outside) if outside else self.inside()
+        found = sorted(path for path in there if selected(path))
         return self.chance.choice(found) if found else None
 
     def folder(self, *, share_too: bool = True) -> bytes | None:
@@ -189,12 +221,13 @@ class Ground:
     def _new(self, path: bytes, content: bytes) -> None:
         """A new file, or the one that is there written anew."""
         there = self.tree.files.get(path)
+        if there is not None:
+            self.tree.wrote(there, b"")  # for a moment
         with open(path, "wb") as stream:
             stream.write(content)
-        if there is not None:
-            self.tree.wrote(there, content)
-        else:
-            self.tree.put(path, self._body(content))
+        if there is None:
+            self.tree.put(path, there := self._body(b""))
+        self.tree.wrote(there, content)
 
     def _rename(self, one: bytes, two: bytes) -> None:
         if self.tree.files[one] is self.tree.files.get(two):

@@ -64,7 +64,18 @@ def fence(database: str, *more: str) -> int | None:
     folder for temporary files: "never touches the files" holds even against a bug of ours, on a share that is
     mounted later, too. For good. The Landlock ABI, or None where the kernel has none. ``more``: other folders."""
     folders = (os.path.dirname(os.path.abspath(database)), tempfile.gettempdir(), "/dev")  # /dev/null
-    return restrict_writes(*folders, *more)
+    return restrict_writes(*folders, _sqlite_temporary(), *more)
+
+
+def _sqlite_temporary() -> str:
+    """Where SQLite sorts what is too large for its cache: the first of its places that this user may write to.
+    It has read the environment when it was loaded, and asks nobody later (sqlite3_os_init)."""
+    usual = ("/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108 - nothing is made there
+    named = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), *usual)
+    found = (
+        place for place in named if place and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)
+    )
+    return next(found, ".")
 
 
 @contextmanager

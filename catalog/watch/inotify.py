@@ -163,15 +163,20 @@ class InotifySource:
     def uncovered(self, folders: Iterable[tuple[bytes, int]]) -> list[bytes]:
         """Which of these walked folders, (path, inode), no watch covers: they are to be polled.
 
-        A folder that appears at two paths (bind mounts) has one watch, which tells of one path only.
+        A folder that appears at two paths (bind mounts) has one watch, which tells of one path only. A watch that
+        tells of a path where its folder is not any more is put right, and the folder is marked: what it told is
+        not known.
         """
-        watched = set(self._observing.inodes()) if self._observing is not None else set()
+        observing = self._observing
+        watched = observing.watches() if observing is not None else {}
         bare = []
         for path, inode in folders:
-            if inode in watched:
-                watched.discard(inode)
-            else:
+            watch = watched.pop(inode, None)
+            if watch is None or observing is None:
                 bare.append(path)
+            elif observing.put_right(watch, self._prefix + path if path else self.root, inode):
+                log.info("the watch of %s told of another path", os.fsdecode(path))
+                self._hints.mark(path, Sign.SUBTREE)
         return bare
 
     def stop(self) -> None:

@@ -197,17 +197,39 @@ class Observing:
         emitters = [cast(_Emitter, emitter) for emitter in list(self._observer.emitters)]
         return self._observer.event_queue.qsize() + sum(emitter.backlog for emitter in emitters)
 
-    def inodes(self) -> frozenset[int]:
-        """The inode numbers of the watched folders, as the kernel has them (proc_pid_fdinfo(5))."""
+    def watches(self) -> dict[int, int]:
+        """The inode numbers of the watched folders → their watches, as the kernel has them (proc_pid_fdinfo(5))."""
         try:
             with open(f"/proc/self/fdinfo/{self._observer.reader._inotify_fd}", "rb") as stream:
-                return frozenset(
-                    int(line.partition(b" ino:")[2].partition(b" ")[0], 16)
-                    for line in stream
-                    if line.startswith(b"inotify ")
-                )
+                lines = [line for line in stream if line.startswith(b"inotify ")]
         except OSError:
-            return frozenset()
+            return {}
+        return {_hexadecimal(line, b" ino:"): _hexadecimal(line, b" wd:") for line in lines}
+
+    def inodes(self) -> frozenset[int]:
+        """The inode numbers of the watched folders."""
+        return frozenset(self.watches())
+
+    def put_right(self, watch: int, path: bytes, inode: int) -> bool:
+        """Have the events of a watch told of the path at which its folder is; whether they were told of another one.
+
+        watchdog follows renamed folders in its own tables, event by event, and late: an exchange of two folders,
+        or a second rename before it has read the first, leaves it with the paths mixed up.
+        """
+        for emitter in list(self._observer.emitters):
+            group = cast(_Emitter, emitter)._inotify
+            if group is None or not group.is_recursive:
+                continue
+            by_watch, by_path = group._active_callbacks_by_watch, group._active_callbacks_by_path
+            told = by_watch.get(watch)
+            if (told == path and by_path.get(path) == watch) or not _is_at(path, inode):
+                return False
+            with group._lock:
+                if told is not None and by_path.get(told) == watch:
+                    del by_path[told]
+                by_watch[watch], by_path[path] = path, watch
+            return True
+        return False
 
     def dispose(self, timeout: float = 5.0) -> bool:
         """End all threads and give the descriptors back; False when that takes longer than ``timeout``.
@@ -230,3 +252,14 @@ class Observing:
         for thread in (observer.reader, observer, *list(observer.emitters)):
             with contextlib.suppress(RuntimeError):  # never started
                 thread.join()
+
+
+def _hexadecimal(line: bytes, name: bytes) -> int:
+    return int(line.partition(name)[2].partition(b" ")[0], 16)
+
+
+def _is_at(path: bytes, inode: int) -> bool:
+    try:
+        return os.lstat(path).st_ino == inode
+    except OSError:
+        return False

@@ -13,6 +13,7 @@ from catalog.watch.hints import Hints, Sign, Trace, Writing
 from catalog.watch.inotify import InotifySource
 from catalog.watch.selection import Selection
 from catalog.watch.walk import walk
+from tests.storm_ground import RENAME_EXCHANGE, rename2
 
 Eventually = Callable[..., Any]
 
@@ -168,6 +169,28 @@ def test_five_thousand_folders_start_without_an_overflow(share: Share, eventuall
     assert len(folders) == 5051
     assert share.source.uncovered(folders) == []
     assert share.source.uncovered([*folders, (b"twice", folders[0][1])]) == [b"twice"]
+
+
+def test_events_of_exchanged_folders_are_told_of_where_they_are(share: Share, eventually: Eventually):
+    """watchdog's own tables are mixed up by an exchange; every walk of the folders puts them right."""
+    for name in (b"one", b"two", b"one/deep", b"two/low"):
+        os.mkdir(share.at(name))
+    share.source.start()
+    rename2(share.at(b"one"), share.at(b"two"), RENAME_EXCHANGE)
+    eventually(lambda: {b"one", b"two"} <= set(share.hints.gather()))
+    caught_up(share, eventually)
+
+    def told_right() -> bool:
+        folders = [(at.path, at.identity[1]) for at in walk(share.root, Selection()) if at.identity]
+        share.hints.seen.clear()
+        assert share.source.uncovered(folders) == []
+        return not share.hints.gather()
+
+    assert not told_right()
+    eventually(told_right)
+    share.write(b"one/low/a.tif")
+    share.write(b"two/deep/b.tif")
+    eventually(lambda: {b"one/low/a.tif", b"two/deep/b.tif"} <= set(share.hints.gather()))
 
 
 def overflow(share: Share) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from catalog.errors import UsageError
 from catalog.service import opening
 from catalog.service.opening import make_ready, refuse_inside
 from catalog.watch.mounts import Mount
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("fstype", ["nfs4", "cifs", "fuse.sshfs", "9p"])
@@ -37,3 +41,25 @@ def test_link_into_a_share_is_seen_through(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="inside the share"):
         refuse_inside(str(tmp_path / "link" / "catalog.sqlite3"), [os.fsencode(share)])
     refuse_inside(str(tmp_path / "share2" / "catalog.sqlite3"), [os.fsencode(share)])
+
+
+SORTING = """
+import sqlite3, sys
+from catalog.service.opening import fence
+fence(sys.argv[1])
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA temp_store = FILE")
+connection.execute("PRAGMA cache_size = 10")
+numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+rows = connection.execute(numbers + " SELECT hex(zeroblob(500)) || i AS word FROM n ORDER BY word DESC").fetchall()
+assert len(rows) == 3000
+"""
+
+
+def test_behind_the_fence_large_answers_are_sorted_in_the_folder_for_temporary_files(tmp_path: Path) -> None:
+    """SQLite would take /var/tmp, where nothing may be written then: "unable to open database file"."""
+    named = ("SQLITE_TMPDIR", "TMPDIR")
+    environment = {name: value for name, value in os.environ.items() if name not in named}
+    command = [sys.executable, "-c", SORTING, tmp_path / "x.sqlite3"]
+    ran = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
