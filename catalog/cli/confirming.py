@@ -88,7 +88,7 @@ def _confirmed(run: Invocation, found: Held, actor: str) -> dict[str, Any]:
     except Locked:
         if not daemon_runs(database):
             raise
-    run.say("a daemon is running: it looks for them")
+    run.say("a daemon is running: it looks for them, after what is under way")
     arguments = {"root_id": found.root_id, "until_ms": found.until_ms, "actor": actor}
     return hand_over(database, "confirm-missing", arguments, lambda _: None)
 

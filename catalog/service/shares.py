@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from catalog.record.roots import MountRecord, Root
@@ -50,6 +50,7 @@ class Shares:
         self._guards: dict[int, ShareGuard] = {}
         self._probed: set[int] = set()
         self._foundings: dict[int, int] = {}
+        self._places: dict[int, tuple[object, ...]] = {}
         session.ask_share = self._ask
 
     def open(self, root: Root) -> Root:
@@ -76,7 +77,8 @@ class Shares:
             guard.demand(marker)
 
     def foundings(self, root_id: int) -> int:
-        """How often the folder of a share turned out to be another one: whatever watched the old one is deaf."""
+        """How often another folder or mount was found at the path of a share, the same share or not: whatever
+        watched the old one is deaf."""
         return self._foundings.get(root_id, 0)
 
     def check(self, root: Root) -> RootCheck:
@@ -87,6 +89,9 @@ class Shares:
         check = guard.check(session.settings.guard_deadline_seconds)
         if check.refounded:
             check = self._found_anew(root, guard, check)
+        if check.online and self._places.setdefault(root.root_id, check.place) != check.place:
+            self._places[root.root_id] = check.place
+            self._foundings[root.root_id] = self.foundings(root.root_id) + 1
         session.lost_mounts[root.root_id] = check.lost
         current = session.roots_by_id[root.root_id]
         changed = (current.state, current.state_reason) != (check.state, check.reason or None)
@@ -105,9 +110,8 @@ class Shares:
         assert check.seen is not None
         log.warning("share %s: %s; what is not there any more is held back", root.name, check.reason)
         guard.adopt(check.seen)
-        self._foundings[root.root_id] = self.foundings(root.root_id) + 1
         self._session.roots.refounded(root, check.reason)
-        return RootCheck(RootState.ONLINE, seen=check.seen)
+        return replace(check, state=RootState.ONLINE, reason="", refounded=False)
 
     def _learn(self, root: Root, identity: ShareIdentity) -> bool:
         """Keep what identifies the share, and what its stat fields are worth. True if the record changed."""
@@ -147,6 +151,7 @@ class Shares:
 
     def forget(self, root_id: int) -> None:
         """The share was removed. Its row stays: inspections of it may still be in flight."""
+        self._places.pop(root_id, None)
         guard = self._guards.pop(root_id, None)
         if guard is not None:
             guard.close()

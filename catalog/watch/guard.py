@@ -66,6 +66,9 @@ class RootCheck:
     """Nested mounts (relative paths) that are not mounted now: everything below them is unknown."""
     seen: ShareIdentity | None = None
     """What is there now; for ``ShareGuard.adopt``."""
+    place: tuple[object, ...] = ()
+    """Differs from that of an earlier look when another mount or folder is at the path, the same share or not:
+    whatever watched the earlier one is deaf."""
 
     @property
     def online(self) -> bool:
@@ -287,7 +290,9 @@ class ShareGuard:
             check = judge(self.identity, seen, mount)
             if check.online:
                 self._learn(seen)
-            return check
+            trusted = trust_of(mount).inode_trusted
+            folder = (seen.root_inode, seen.born_ns) if trusted else ()
+            return replace(check, place=(seen.realpath, mount.mount_id if mount else None, *folder))
 
     def adopt(self, seen: ShareIdentity) -> None:
         """Take what is there now for the share."""

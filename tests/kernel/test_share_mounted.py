@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.service import marking
 from catalog.service.relocating import compared, relocate
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
@@ -105,6 +106,47 @@ def folder_of_the_same_disk_that_is_not_bound(base: Path) -> None:
         untouched(home)
 
 
+def share_that_is_mounted_again_between_two_looks(base: Path) -> None:
+    """The guard finds it there each time; the watches are those of a mount that is no more."""
+    store, share = base / "store", base / "share"
+    for folder in (store, share):
+        folder.mkdir()
+    mount("-t", "tmpfs", "store", store)
+    filled(store)
+    mount("--bind", store, share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        watch(home, watching, share)
+        umount(share)
+        mount("--bind", store, share)
+        picture(share / "late.tif", 50)
+        watching.until(lambda: "late.tif" in home.ids())
+        picture(share / "later.tif", 51)
+        watching.until(lambda: "later.tif" in home.ids())
+        assert home.ask("SELECT 1 FROM v_event WHERE kind IN ('alarm', 'root-state', 'missing')") == []
+
+
+def marked_share_that_is_swapped_for_its_copy(base: Path) -> None:
+    """The marker says that it is the share; what is watched is the folder that was moved aside."""
+    share = base / "share"
+    filled(share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        watch(home, watching, share)
+        with home.desk() as desk:
+            plan = marking.plan(desk.roots.named("share"))
+            marking.write(plan)
+            desk.roots.set_marker(desk.roots.named("share"), plan.token, "ada")
+        shutil.copytree(share, base / "copy")
+        watching.turns(1.0)
+        share.rename(base / "old")
+        (base / "copy").rename(share)
+        watching.turns(1.0)
+        picture(share / "late.tif", 50)
+        watching.until(lambda: "late.tif" in home.ids())
+        assert home.ask("SELECT 1 FROM v_event WHERE kind IN ('alarm', 'root-state', 'missing')") == []
+        (share / ".catalog-share").unlink()
+        watching.until(lambda: state(home) == "replaced")
+
+
 def new_disk_with_the_files_of_the_old_one(base: Path) -> None:
     """Replaced, until an admin says that it is the share; then every history goes on."""
     share = base / "share"
@@ -134,6 +176,8 @@ def new_disk_with_the_files_of_the_old_one(base: Path) -> None:
 SCENARIOS = (
     empty_file_system_over_the_share_and_another_in_its_place,
     folder_of_the_same_disk_that_is_not_bound,
+    share_that_is_mounted_again_between_two_looks,
+    marked_share_that_is_swapped_for_its_copy,
     new_disk_with_the_files_of_the_old_one,
 )
 
