@@ -15,6 +15,7 @@ _NAMES: Final = {
     "PNG": "apng",
     "JPEG2000": "jp2 j2k j2c jpc jpf jpx jpeg-2000",
     "AVIF": "avifs",
+    "HEIF": "heic hif heics heifs",
     "GIF": "",
     "BMP": "dib",
     "WEBP": "",

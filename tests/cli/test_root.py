@@ -114,6 +114,9 @@ def test_every_help_tells_the_exit_codes(catalog_cli: Any, words: tuple[str, ...
         code.value for code in Exit
     ]
     assert "--help" in ran.out
+    lines = [line for line in told.splitlines() if line.strip()]
+    assert len(lines) <= 5 or not words, "the codes are told in short"
+    assert catalog_cli(*words, "-h").out == ran.out
 
 
 def test_every_exit_code_has_its_meaning() -> None:
