@@ -166,7 +166,8 @@ def test_an_input_output_error_is_unreadable_and_no_rot(catalog_cli: Any, tmp_pa
         ran = catalog_cli("audit", "--json")
         assert ran.code == 3, ran.stdout
         (unreadable,) = ran.json["unreadable"]
-        assert (unreadable["path"], unreadable["reason"]) == (str(victim), "Input/output error")
+        assert unreadable["path"] == str(victim)
+        assert unreadable["reason"].startswith("Input/output error")
         assert (ran.json["corrupt"], ran.json["intact"]) == ([], 4)
         ask = Asking(catalog_cli.database)
         assert ask.states()["noise.png"] == "unreadable"
