@@ -13,6 +13,9 @@ from typing import Final
 
 from catalog.terms import iso, printable
 
+CHANGES: Final = "catalog.changes"
+"""The logger whose lines tell of changes of files, and of nothing else."""
+
 # sd-daemon(3)
 _PRIORITIES: Final = (
     (logging.CRITICAL, "<2>"),
@@ -66,11 +69,16 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class LineFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00.000Z warning watch: share lost``; a traceback follows, indented."""
+    """``2026-01-31T12:00:00.000Z warning watch: share lost``; a traceback follows, indented.
+
+    A change of a file speaks for itself: ``2026-01-31T12:00:00.000Z moved: /share/b.tif, from /share/a.tif``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         first, *rest = _lines(self, record)
         moment = iso(int(record.created * 1000))
+        if record.name == CHANGES and not rest:
+            return f"{moment} {first}"
         return "\n".join([f"{moment} {record.levelname.lower()} {first}", *(f"  {line}" for line in rest)])
 
 
@@ -87,8 +95,8 @@ def _lines(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]
 
     A newline in a file name would forge a line of its own, a control character would drive the terminal.
     """
-    name = record.name.removeprefix("catalog.")
-    lines = [f"{name}: {printable(_message(record))}"]
+    name = "" if record.name == CHANGES else record.name.removeprefix("catalog.") + ": "
+    lines = [f"{name}{printable(_message(record))}"]
     if record.exc_info:
         lines += formatter.formatException(record.exc_info).splitlines()
     if record.stack_info:

@@ -25,8 +25,8 @@ def watch(
 ) -> None:
     """Keep the record true: compare each share with it, then follow changes until stopped.
 
-    Runs in the foreground and logs to stderr; ends cleanly on SIGTERM or SIGINT (Ctrl-C). As a service:
-    docs/service.md.
+    Runs in the foreground and says on stderr what changes, a line each (-q: errors only); ends cleanly on
+    SIGTERM or SIGINT (Ctrl-C). As a service: docs/service.md.
     """
     from catalog import logs
     from catalog.service.daemon import Daemon
@@ -35,6 +35,7 @@ def watch(
     from catalog.service.opening import actor, cataloguing, fence, make_ready, refuse_inside
     from catalog.service.scan import resolved, targets
     from catalog.service.signals import Stop
+    from catalog.service.telling import tell_changes
 
     run = invocation(context)
     logs.setup(max(1, run.verbose), run.quiet)
@@ -47,6 +48,7 @@ def watch(
     if fence(database, *([folder_of(metrics)] if metrics else [])) is None:
         run.warn("this kernel has no Landlock: mount the shares read-only if you can")
     with Stop() as stop, cataloguing(database, run.settings, "watch") as session:
+        tell_changes(session.recorder.batch)
         chosen = targets(session.roots, folders, name=None, actor=actor())
         only = [target.root.root_id for target in chosen] if folders else None
         daemon = Daemon(session, only=only, stop=stop, links=links_among(paths or (), folders))

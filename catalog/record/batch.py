@@ -88,6 +88,8 @@ class Batch:
         self._began = 0.0
         self._pending: dict[str, list[tuple[Any, ...]]] = {name: [] for name in ORDER}
         self._ids: dict[str, int] = {}
+        self.told: Callable[[int, int], None] = lambda _first, _last: None
+        """Called with the first and the last event of a transaction, once they are durable."""
         self._sealed: list[bytes] = []
         self._first_event: int | None = None
         self.rollbacks = 0
@@ -123,6 +125,7 @@ class Batch:
         if not self.open:
             self.connection.commit()  # of a question through ``connection``, which holds the lock, too
             return
+        first, last = self._first_event, self._ids.get("event", 0)
         try:
             self.flush()
             self._seal()
@@ -132,6 +135,8 @@ class Batch:
             raise
         self.files = 0
         self.open = False
+        if first is not None:
+            self.told(first, last)
 
     def rollback(self) -> None:
         """Forget the transaction and everything that waited for it. May be called at any time."""
