@@ -19,6 +19,7 @@ from catalog.store.codes import FIDELITY
 from catalog.terms import (
     Change,
     CheckResult,
+    Failure,
     FailureKind,
     Fidelity,
     Inspection,
@@ -234,7 +235,7 @@ class Outcomes:
             return
         plan.tally.unreadable += 1
         row = self._row(job, plan)
-        self._recorder.failed(job.root_id, job.path, row, Outcome.UNREADABLE, failure.reason)
+        self._recorder.failed(job.root_id, job.path, row, Outcome.UNREADABLE, _error_words(failure))
         self._seen(row)
         self._acknowledge(plan)
 
@@ -266,3 +267,9 @@ class Outcomes:
         else:
             change = Change(job.root_id, job.path, Reason.RETRY)
             session.backlog.enqueue([change], delay_seconds=BUSY_RETRY_SECONDS)
+
+
+def _error_words(failure: Failure) -> str:
+    """The reason with the error's name: ``Input/output error (EIO)``."""
+    name = errno.errorcode.get(failure.errno) if failure.errno is not None else None
+    return failure.reason if name is None or name in failure.reason else f"{failure.reason} ({name})"
