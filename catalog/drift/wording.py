@@ -51,6 +51,10 @@ _ABSENT: Final = {
 }
 """Proofs of absence in a few words → what they mean."""
 
+PHOTOMETRIC: Final = 262
+_ZERO: Final = {0: "white (MinIsWhite)", 1: "black (MinIsBlack)"}
+"""What the smallest sample stands for, by PhotometricInterpretation (TIFF 6, page 37)."""
+
 # Said when neither layout, profile nor tags show what changed
 _UNSEEN: Final[dict[Kind, str]] = {
     Kind.METADATA: "no descriptive tag differs: comments, text, padding or other bytes beside the picture do",
@@ -163,6 +167,9 @@ def _details(kind: Kind, old: Evidence, new: Evidence, same: Levels) -> list[str
         details.append("encoded anew with loss, or retouched")
     if before.layout is not None and after.layout is not None:
         details += layout_changes(before.layout, after.layout)
+    zero = [_ZERO.get(_photometric(analysis)) for analysis in (before, after)]
+    if all(zero) and zero[0] != zero[1]:
+        details.append(f"0 means {zero[1]} instead of {zero[0]}")
     untold = set()
     profile = _profile_words(before, after, same)
     if profile:
@@ -175,6 +182,14 @@ def _details(kind: Kind, old: Evidence, new: Evidence, same: Levels) -> list[str
     if after.reason and after.fidelity is Fidelity.DAMAGED:
         details.append(f"the decoder complains: {printable(after.reason)}")
     return details
+
+
+def _photometric(analysis: Analysis) -> int | None:
+    """PhotometricInterpretation of the first page, where it is a single number."""
+    if not analysis.ifds:
+        return None
+    values = [tag.value for tag in analysis.ifds[0].tags if tag.code == PHOTOMETRIC]
+    return values[0][0] if values and len(values[0]) == 1 else None
 
 
 def _encoded_anew(old: Evidence, new: Evidence, same: Levels) -> bool:

@@ -318,3 +318,20 @@ def test_every_kind_has_a_summary_of_its_own() -> None:
     words = {summary(kind) for kind in (None, *Kind)}
     assert len(words) == len(Kind) + 1
     assert summary(Kind.METADATA) == "pixels identical, tags changed"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((1, 0), "0 means white (MinIsWhite) instead of black (MinIsBlack)"),
+        ((0, 1), "0 means black (MinIsBlack) instead of white (MinIsWhite)"),
+        ((1, 1), None),
+        ((2, 0), None),
+    ],
+)
+def test_a_picture_stored_with_white_as_zero_is_told(values: tuple[int, int], words: str | None) -> None:
+    ifds = [(page_ifd(short_tag(262, "PhotometricInterpretation", value)),) for value in values]
+    old = replace(OLD, analysis=replace(ANALYSIS, ifds=ifds[0]))
+    for other in ({"payload": OTHER}, {"payload": OTHER, "pixels": OTHER, "view": OTHER}):
+        told = verdict(old, revised(ifds=ifds[1], **other), Manner.ORDINARY).reasons
+        assert [reason for reason in told if reason.startswith("0 means")] == ([words] if words else [])
