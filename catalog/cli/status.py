@@ -67,6 +67,7 @@ def _words(found: Status) -> Iterator[str]:
         f", the oldest since {short_time(iso(found.backlog_since_ms))}" if found.backlog else ""
     )
     yield f"daemon       {_daemon_words(found)}"
+    yield f"last audit   {_audit_words(found)}"
     yield f"chain head   {found.chain_head or 'no events yet'}"
 
 
@@ -110,6 +111,13 @@ def _drift_words(each: RootStatus) -> str:
         if each.open_drift.get(severity)
     ]
     return ", ".join(parts) or "none"
+
+
+def _audit_words(found: Status) -> str:
+    last = found.last_audit
+    if last is None:
+        return "never: catalog audit"
+    return f"{short_time(iso(last.finished_ms))}, {last.status}: {last.counts['sentence']}"
 
 
 def _daemon_words(found: Status) -> str:

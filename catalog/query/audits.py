@@ -31,6 +31,15 @@ class PastAudit:
     version: str | None
     counts: dict[str, Any]
 
+    def summary(self) -> dict[str, Any]:
+        """What ``catalog status`` shows of the last one."""
+        return {
+            "run": self.run_id,
+            "finished": iso(self.finished_ms),
+            "status": self.status,
+            "sentence": self.counts.get("sentence"),
+        }
+
     def fields(self) -> dict[str, Any]:
         """``catalog.audits/1``."""
         counts = self.counts
@@ -85,6 +94,11 @@ def audits(connection: Connection, *, limit: int | None = None) -> Iterator[Past
             row.version,
             json.loads(row.counts or "{}"),
         )
+
+
+def last_audit(connection: Connection) -> PastAudit | None:
+    """The newest audit that came to its end, or was ended."""
+    return next((each for each in audits(connection, limit=20) if "sentence" in each.counts), None)
 
 
 def audited_pace(connection: Connection) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, select
 
 from catalog.drift import mass_sentence
+from catalog.query.audits import PastAudit, last_audit
 from catalog.query.drift import SEVERITY
 from catalog.query.scope import ODD, RETIRED, TOMBSTONE
 from catalog.query.standing import FIRST_SCAN_RUNS, holds, now_ms, unfinished_scan
@@ -147,6 +148,8 @@ class Status:
     daemon: DaemonStatus
     chain_head: str | None
     problems: tuple[str, ...]
+    last_audit: PastAudit | None = None
+    """The newest that came to its end; its sentence says how much was verified by then."""
 
     def fields(self) -> dict[str, Any]:
         return {
@@ -155,6 +158,7 @@ class Status:
             "backlog_since": iso(self.backlog_since_ms),
             "daemon": self.daemon.fields(),
             "chain_head": self.chain_head,
+            "last_audit": None if self.last_audit is None else self.last_audit.summary(),
             "problems": list(self.problems),
         }
 
@@ -179,6 +183,7 @@ def status(connection: Connection, database: str) -> Status:
         found.daemon,
         found.chain_head,
         tuple(_problems(found)),
+        last_audit(connection),
     )
 
 

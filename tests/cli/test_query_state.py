@@ -141,6 +141,7 @@ def test_status_for_people_and_for_monitoring(catalog_cli: Any, rows: CatalogueR
         "masters: both, because cifs may be written elsewhere",
         "backlog      0 paths",
         "daemon       not running",
+        "last audit   never: catalog audit",
         "chain head   no events yet",
     ]
     rows.drift(file_id, Kind.BROKEN, severity=Severity.CRITICAL)

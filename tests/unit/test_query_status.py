@@ -169,6 +169,7 @@ def test_status_of_an_empty_catalogue(rows: CatalogueRows, connection: Connectio
             "heartbeat": None,
         },
         "chain_head": None,
+        "last_audit": None,
         "problems": [],
     }
 
