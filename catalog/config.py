@@ -23,12 +23,14 @@ DATABASE_NAME: Final = "catalog.sqlite3"
 
 # Every format that the decoders read: what Pillow opens to samples, and the further names and dialects of
 # TIFF that tifffile reads.
+# HEIC needs the extra ``heif``: without it such a file is recorded with that reason, and its raw checksums.
 # Not here: what only a plug-in or an outside program can draw (EPS, WMF, MPEG, HDF5, GRIB, BUFR), and IPTC
 # records.
 _NAMES = """
-apng avif avifs bif blp bmp btf bw cur dcx dds dib dng fit fits flc fli ftc ftu gbr gel gif icb icns ico im
-j2c j2k jfif jp2 jpc jpe jpeg jpf jpg jpx lsm mpo msp ndpi pam pbm pcd pcx pfm pgm png pnm ppm psd ptif
-ptiff pxr qoi qptiff ras rgb rgba scn sgi stk svs tf2 tf8 tga tif tiff vda vst webp xbm xpm zif
+apng avif avifs bif blp bmp btf bw cur dcx dds dib dng fit fits flc fli ftc ftu gbr gel gif heic heif hif
+icb icns ico im j2c j2k jfif jp2 jpc jpe jpeg jpf jpg jpx lsm mpo msp ndpi pam pbm pcd pcx pfm pgm png
+pnm ppm psd ptif ptiff pxr qoi qptiff ras rgb rgba scn sgi stk svs tf2 tf8 tga tif tiff vda vst webp xbm
+xpm zif
 """
 IMAGE_EXTENSIONS: Final = tuple(_NAMES.split())
 

@@ -23,7 +23,10 @@ _LIBRARIES: Final = (
     "opencv-python",
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
+    "pillow-heif",
 )
+HEIF_CANARY: Final = "lossy.heic"
+"""Decodes only where the extra ``heif`` is installed."""
 _PILLOW_CODECS: Final = ("libjpeg_turbo", "webp", "avif", "jpg_2000", "libtiff", "zlib")
 _IMAGECODECS_CODECS: Final = ("deflate", "jpeg2k", "jpeg8", "jpegxl", "jpegxr", "png", "tiff", "webp", "zstd")
 

@@ -1,9 +1,10 @@
 """Samples of everything that is not TIFF: which decoder each format gets.
 
-Netpbm is read by us. PNG, JPEG and still WebP go to libpng, libjpeg and libwebp by way of imagecodecs: 16 bits
-stay 16 bits, and a wrong CRC or Adler-32 or a short image is an error (Pillow takes a PNG whose data are 900 bytes
-short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples are those of Pillow, which needs twice the time
-to hand them over (12 MP: 95 against 34 ms). All others, and every animation, go to Pillow.
+Netpbm is read by us. PNG, JPEG, JPEG 2000, still WebP and AVIF go to libpng, libjpeg, OpenJPEG, libwebp and libavif
+by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image is an error (Pillow takes
+a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples are those of
+Pillow, which needs twice the time to hand them over (12 MP: 95 against 34 ms). HEIF goes to libheif. All others, and
+every animation, go to Pillow.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ class Source:
             return pnm_raster.decode(self._structure, frame, memoryview(self._content))
         # Of a file that was cut off Pillow gives nothing at all, libjpeg gray areas: better nothing.
         whole = name == "JPEG" and (not self._structure.defects or self._beyond_pillow(frame))
-        if total == 1 and (whole or name in ("PNG", "WEBP")):
+        if total == 1 and (whole or name in ("PNG", "WEBP", "AVIF", "JPEG2000")):
             return self._still(frame, name)
+        if name == "HEIF":
+            from catalog.pixels import heif_raster
+
+            return heif_raster.decode(frame, self._content)
         if self._frames is None:
             from catalog.pixels.pillow_raster import Frames
 
@@ -68,6 +73,10 @@ class Source:
             array = imagecodecs.jpeg_decode(content)
             if frame.model == "cmyk":  # as the stream has it: inverted (rule 1); Pillow turns it round itself
                 array = ((1 << int(frame.dtype[1:])) - 1) - array
+        elif name == "AVIF":
+            array = imagecodecs.avif_decode(content, numthreads=1)
+        elif name == "JPEG2000":
+            array = imagecodecs.jpeg2k_decode(content, numthreads=1)
         else:
             array = imagecodecs.webp_decode(content, hasalpha=True if frame.channels == 4 else None)
         return announced(frame, array)

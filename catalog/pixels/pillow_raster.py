@@ -8,7 +8,6 @@ Sources of the traps: Pillow 13's ``ImageFile.load`` and ``TiffImagePlugin.load_
 from __future__ import annotations
 
 import importlib
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,7 +41,6 @@ _DELIVERED: Final = {
 """Pillow's mode -> (MODEL, DTYPE, channels) of what ``tobytes`` gives, little-endian on this machine."""
 _PLUGINS: Final = {
     "AVIF": "AvifImagePlugin",
-    "JPEG2000": "Jpeg2KImagePlugin",
     "WEBP": "WebPImagePlugin",
     "TGA": "TgaImagePlugin",
     "ICO": "IcoImagePlugin",
@@ -184,10 +182,7 @@ class _Packed:
 
 
 def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -> tuple[Frame, Decoded]:
-    """A file of a format that has no header parser here, by Pillow alone: ``unverified``.
-
-    AVIF and JPEG 2000 of one image, whose depth is easily read, are of the class ``decoder``, or ``lossy``.
-    """
+    """A file of a format that has no header parser here, by Pillow alone: ``unverified``."""
     with opened(content, format_name, limits) as image:
         if image.width * image.height > limits.decode_pixels:
             raise Undecodable(TOO_LARGE)
@@ -197,10 +192,6 @@ def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -
             mode = "RGBA" if mode == "PA" or "transparency" in image.info else "RGB"
         model, dtype, channels = _DELIVERED.get({"1": "L", "I;16B": "I;16"}.get(mode, mode), ("rgb", "u8", 3))
         fidelity, reason = Fidelity.UNVERIFIED, f"decoded by Pillow alone: no header parser for {format_name}"
-        declared = _declared_bits(bytes(content), format_name)
-        if declared is not None and getattr(image, "n_frames", 1) == 1:
-            fidelity, reason = Fidelity.DECODER, f"{format_name} compression: samples depend on the decoder"
-            dtype = f"u{declared}"
         frame = Frame(
             index=0,
             role=PageRole.PAGE,
@@ -213,24 +204,3 @@ def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -
             fidelity_reason=reason,
         )
         return frame, held_against(frame, image)
-
-
-def _declared_bits(content: bytes, format_name: str) -> int | None:
-    """Bits of each sample by the av1C boxes of AVIF or the SIZ marker of JPEG 2000; None when in doubt.
-
-    Sources: AV1-ISOBMFF 2.3.3; ISO/IEC 15444-1 A.5.1.
-    """
-    if format_name == "AVIF":
-        found = [content[match.end() + 2] for match in re.finditer(rb"av1C(?=\x81..)", content, re.DOTALL)]
-        return max((12 if flags & 0x20 else 10 if flags & 0x40 else 8 for flags in found), default=None)
-    if format_name == "JPEG2000":
-        at = content.find(b"\xff\x4f\xff\x51")
-        if at < 0 or len(content) < at + 43 or b"pclr" in content[:at]:
-            return None
-        components = int.from_bytes(content[at + 40 : at + 42], "big")
-        depths = {
-            content[at + 42 + 3 * index] for index in range(components) if at + 42 + 3 * index < len(content)
-        }
-        only = depths.pop() if len(depths) == 1 else 0x80
-        return only + 1 if only < 0x80 else None  # bit 7: signed
-    return None

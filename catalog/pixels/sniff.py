@@ -49,13 +49,14 @@ _MAGIC: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 _FOUR: Final = {magic: name for at, magic, name in _MAGIC if at == 0 and len(magic) == 4}
 _AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
+_HEIF_BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _PNM: Final = frozenset(b"1234567Ffy")
 _BMP_HEADERS: Final = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 _EMF: Final = b" EMF"
 
 
 def sniff(data: bytes | memoryview) -> str | None:
-    """Pillow's name of the format that the first (TGA: the last) bytes claim, or None.
+    """Pillow's name of the format that the first (TGA: the last) bytes claim, ``HEIF``, or None.
 
     Formats without a signature of their own (raw, DIB, SPIDER, IM) are not recognised.
     """
@@ -77,10 +78,12 @@ def sniff(data: bytes | memoryview) -> str | None:
 
 
 def _boxes(head: bytes) -> str | None:
-    """AVIF by the brands of its file type box; other ISO media (HEIC, MP4) are none of Pillow's."""
+    """AVIF and HEIF by the brands of the file type box; other ISO media (MP4) are no pictures."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, length, 4))}
-    return None if _AVIF_BRANDS.isdisjoint(brands) else "AVIF"
+    if not _AVIF_BRANDS.isdisjoint(brands):
+        return "AVIF"
+    return None if _HEIF_BRANDS.isdisjoint(brands) else "HEIF"
 
 
 def _weak(view: memoryview, head: bytes) -> str | None:

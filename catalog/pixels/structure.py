@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from catalog.pixels.sniff import sniff
@@ -141,7 +141,7 @@ def parse(
 @cache
 def _parsers() -> dict[str, Callable[[memoryview, Wanted], Structure]]:
     # Not at the top: the parsers build the values of this module.
-    from catalog.pixels import bmp, gif, jpeg, png, pnm, tiff_file, webp
+    from catalog.pixels import bmp, gif, isobmff, jpeg, jpeg2000, png, pnm, tiff_file, webp
 
     return {
         "TIFF": tiff_file.parse_tiff,
@@ -151,6 +151,9 @@ def _parsers() -> dict[str, Callable[[memoryview, Wanted], Structure]]:
         "GIF": gif.parse_gif,
         "BMP": bmp.parse_bmp,
         "PPM": pnm.parse_pnm,
+        "JPEG2000": jpeg2000.parse_jpeg2000,
+        "AVIF": partial(isobmff.parse_isobmff, name="AVIF"),
+        "HEIF": partial(isobmff.parse_isobmff, name="HEIF"),
     }
 
 

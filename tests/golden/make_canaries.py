@@ -93,6 +93,11 @@ def lossy(rgb: np.ndarray) -> dict[str, bytes]:
             rgb, photometric="rgb", compression="jpegxr", compressionargs={"level": 0.7}
         ),
     }
+    import pillow_heif  # of the extra ``heif``
+
+    buffer = BytesIO()
+    pillow_heif.from_bytes("RGB", image.size, image.tobytes()).save(buffer, quality=70)
+    files["lossy.heic"] = buffer.getvalue()
     files["arithmetic.jpg"] = by_tool(files["baseline-420.jpg"], "jpegtran", "-arithmetic")
     return files
 

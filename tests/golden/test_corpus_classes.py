@@ -180,7 +180,7 @@ c42a06981e6411981928acb2d9020bc4341b97a3b1fce5bebc130134779dff70621a814cfe7811e0
 }
 """Folder -> SHA-256 of all lines, and the first two bytes of each line's, in the order of the paths."""
 DECODED: tuple[str, str] = (
-    "9246e63549dfb96b5b5ce3af64a9c1d09dc701e4d1ea2f78c128dac1a3056aa0",
+    "dddd366debfdb3e2db3e2d123ef4a7e5c885c5317b693cc326b6425b8253ff8d",
     "1201601d1e887806ea370c4726f04ca55988ff5fe34a87fa1ae81286ae49f54b",
 )
 """(Epoch, SHA-256 of the lines of the class ``decoder``)."""

@@ -261,7 +261,7 @@ def test_sniff_knows_what_pillow_writes(form: str) -> None:
     assert sniff(content) == form
     if form == "TGA":
         assert sniff(content[:-26]) == form  # without its footer
-    if form not in ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"):
+    if form not in ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"):
         with pytest.raises(NotAnImage, match=form) as caught:
             parse(content)
         assert caught.value.format == form
@@ -275,7 +275,8 @@ def test_sniff_knows_what_pillow_writes(form: str) -> None:
         (b"filename,label\na.tif,3\n" * 50, "text, not an image"),
         (b"\0\0\2\0\0\0\0\0" + bytes(60), "no known image format"),
         (b"\x7fELF\x02\x01\x01" + bytes(100), "no known image format"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "no known image format"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0mp41mp42" + bytes(50), "no known image format"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "HEIF: no meta box"),
         (b"BM, the motor works", "text, not an image"),
     ],
 )
