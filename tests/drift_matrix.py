@@ -1,4 +1,4 @@
-"""The mutations of ``tests/mutations.py`` done to real shares, and the table that docs/drift.md makes of them.
+"""The mutations of ``tests/mutation_cases.py`` done to real shares, and the table that docs/drift.md makes of them.
 
 python -m tests.drift_matrix        writes the table anew (needs all the tools)
 """
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.in_process import cataloguing_in
-from tests.mutations import GROUPS, MAKERS, Mutation, apply
+from tests.mutation_cases import GROUPS
+from tests.mutations import MAKERS, Mutation, apply
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "drift.md"
 BEGIN, END = "<!-- drift matrix: python -m tests.drift_matrix -->\n", "<!-- end of the drift matrix -->\n"

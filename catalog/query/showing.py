@@ -114,8 +114,9 @@ def time_line(history: History) -> list[tuple[str, str]]:
     told: set[int] = set()
     lines: list[tuple[int, str]] = []
     for event in history.events:
-        words = [event.kind.value]
         detail = dict(event.detail)
+        undone = detail.get("undo")  # taking an acceptance back is an acceptance of the former baseline
+        words = [event.kind.value if undone is None else f"acceptance {undone} undone"]
         if kind := detail.get("kind"):
             words.append(" ".join(str(word) for word in (kind, detail.get("manner")) if word))
         for name in ("reason", "from", "note"):

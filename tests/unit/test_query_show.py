@@ -98,6 +98,15 @@ def test_the_time_line_tells_events_revisions_and_verdicts_in_order(
     rows.event(
         EventKind.ACCEPTED, root_id=root, file_id=file_id, to_rev_id=3, at_ms=NOON_MS + 180_000, actor="ana"
     )
+    rows.event(
+        EventKind.ACCEPTED,
+        root_id=root,
+        file_id=file_id,
+        to_rev_id=1,
+        at_ms=NOON_MS + 240_000,
+        actor="ana",
+        detail={"undo": 3, "kind": "picture", "manner": "ordinary", "reason": "too early"},
+    )
     rows.drift(file_id, Kind.PICTURE, severity=Severity.WARNING)
     shown = show(connection, b"/r/a.tif")
     short = {key: sha256(key).hex()[:12] for key in "123"}
@@ -108,6 +117,7 @@ def test_the_time_line_tells_events_revisions_and_verdicts_in_order(
             f"changed: picture ordinary; the picture changed; 900 bytes, sha256 {short['2']}…",
         ),
         ("2025-10-09T08:56:20.000Z", f"accepted: 1,000 bytes, sha256 {short['3']}…; by ana"),
+        ("2025-10-09T08:57:20.000Z", "acceptance 3 undone: picture ordinary; too early; by ana"),
     ]
     fields = show_fields(shown)
     assert [case["open"] for case in fields["drift"]] == [True]
