@@ -206,7 +206,16 @@ def latency(place: Path, files: int) -> None:
         for number, content in enumerate(contents):
             time.sleep(max(0.0, began + number / 100 - time.monotonic()))
             put(f"many{number}.tif", content)
-        until(lambda: all(name in arrivals.seen for name in closed), 120)
+        limit = time.monotonic() + 120
+        while time.monotonic() < limit and not closed.keys() <= arrivals.seen.keys():
+            time.sleep(0.05)
+        if lost := sorted(closed.keys() - arrivals.seen.keys()):
+            alive = daemon.process.poll() is None
+            waiting = daemon.ask("SELECT count(*) FROM job")[0][0]
+            print((place / "log").read_text()[-2000:])
+            raise SystemExit(
+                f"{len(lost)} of {files} files not recorded, {waiting} waiting, alive: {alive}: {lost[:5]}"
+            )
         report("100 a second", closed, arrivals.seen)
         arrivals.end.set()
         arrivals.join()
