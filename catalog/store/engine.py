@@ -101,6 +101,13 @@ def _broken(database: str, words: str) -> CatalogError:
     )
 
 
+def _no_database(database: str, _: str) -> CatalogError:
+    return Damaged(
+        f"not a catalogue, or one whose beginning is damaged: {shown(database)}",
+        hint="choose another file with --database; if this was the catalogue, keep it and restore the last backup",
+    )
+
+
 def _busy(database: str, _: str) -> CatalogError:
     return Locked(
         f"the catalogue is in use and did not become free in time: {shown(database)}", hint="try again"
@@ -115,7 +122,7 @@ _TRANSLATIONS: Final[dict[int, Callable[[str, str], CatalogError]]] = {
     sqlite3.SQLITE_PERM: _cannot_open,
     sqlite3.SQLITE_AUTH: _cannot_open,
     sqlite3.SQLITE_CORRUPT: _broken,
-    sqlite3.SQLITE_NOTADB: _broken,
+    sqlite3.SQLITE_NOTADB: _no_database,
     sqlite3.SQLITE_BUSY: _busy,
     sqlite3.SQLITE_LOCKED: _busy,
 }

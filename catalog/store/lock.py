@@ -11,6 +11,11 @@ from catalog.errors import Locked, NotPermitted
 from catalog.store.engine import shown
 
 
+def lock_path(database: str) -> str:
+    """Where the lock of a catalogue lies: beside the real database, whatever link led there."""
+    return f"{os.path.realpath(database)}.lock"
+
+
 class CataloguingLock:
     """Held by ``watch`` and ``scan`` while they record. A context manager; may be released twice.
 
@@ -21,7 +26,7 @@ class CataloguingLock:
 
     def __init__(self, database: str, command: str) -> None:
         self._database = database
-        self._path = f"{os.path.realpath(database)}.lock"
+        self._path = lock_path(database)
         self._command = command
         self._descriptor: int | None = None
 

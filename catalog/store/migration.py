@@ -17,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from catalog.errors import CatalogError, Damaged, DatabaseFull, NotPermitted, SchemaMismatch
+from catalog.errors import CatalogError, Damaged, DatabaseFull, NoCatalogue, NotPermitted, SchemaMismatch
 from catalog.store.engine import (
     WRITE_TIMEOUT_SECONDS,
     check_sqlite,
@@ -26,7 +26,7 @@ from catalog.store.engine import (
     shown,
     translated,
 )
-from catalog.store.lock import CataloguingLock
+from catalog.store.lock import CataloguingLock, lock_path
 from catalog.store.schema import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
@@ -69,6 +69,9 @@ def check_current(connection: sqlite3.Connection, database: str) -> None:
     number = schema_number(connection, database)
     if number > SCHEMA_NUMBER:
         raise _too_new(database, number)
+    if number == 0 and _is_empty(database):
+        _refuse_foreign_empty(database)
+        raise NoCatalogue(f"no catalogue yet: {shown(database)}", hint="make one with: catalog scan FOLDER")
     if number < SCHEMA_NUMBER:
         raise SchemaMismatch(
             f"{shown(database)} has schema {number}, this program needs {SCHEMA_NUMBER}",
@@ -105,8 +108,25 @@ def prepare(database: str, *, announce: Callable[[str], None] = lambda _: None) 
     return True
 
 
+def _is_empty(database: str) -> bool:
+    try:
+        return os.path.getsize(database) == 0
+    except OSError:  # the caller finds out
+        return False
+
+
+def _refuse_foreign_empty(database: str) -> None:
+    """An empty file that we did not leave behind may be anything's beginning: our lock lies beside ours."""
+    if _is_empty(database) and not os.path.lexists(lock_path(database)):
+        raise Damaged(
+            f"not a catalogue: {shown(database)} is an empty file",
+            hint="remove it if nobody needs it, or choose another file with --database",
+        )
+
+
 def _make_file(database: str) -> None:
-    """An empty file where there is none; raises NotPermitted unless it and its folder can be written.
+    """An empty file where there is none; raises NotPermitted unless it and its folder can be written, Damaged for
+    an empty file of somebody else.
 
     An existing file is never opened here: closing it would drop the locks that SQLite holds in this process.
     """
@@ -114,6 +134,9 @@ def _make_file(database: str) -> None:
     try:
         os.makedirs(folder, mode=0o755, exist_ok=True)
         if not os.path.lexists(database):
+            # The lock first: whoever is killed between the two leaves a file that is known for ours.
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(lock_path(database), flags, 0o644))
             os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
     except FileExistsError:
         pass  # another process has just made it
@@ -126,6 +149,7 @@ def _make_file(database: str) -> None:
         raise NotPermitted(
             f"the catalogue must be a file: {shown(database)}", hint="choose another place with --database"
         )
+    _refuse_foreign_empty(database)
     if not os.access(database, os.R_OK | os.W_OK, effective_ids=True):
         raise read_only(database)
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from catalog.errors import CatalogError, Damaged, Exit, Locked, NotPermitted, SchemaMismatch
+from catalog.query.opening import opened
 from catalog.store.lock import CataloguingLock
 from catalog.store.migration import check_current, prepare
 from catalog.store.schema import APPLICATION_ID, SCHEMA_NUMBER
@@ -62,10 +63,22 @@ def test_a_catalogue_is_made_with_its_folder_and_only_once(tmp_path: Path) -> No
     assert not os.path.exists(f"{database}.pre-0")
 
 
-def test_an_empty_file_becomes_a_catalogue(database: str) -> None:
+def test_an_empty_file_that_we_left_behind_becomes_a_catalogue(database: str) -> None:
+    Path(f"{database}.lock").touch()
     Path(database).touch()
     assert prepare(database) is True
     assert prepare(database) is False
+
+
+@pytest.mark.parametrize("content", [b"", b"my notes\n" * 200])
+def test_a_file_of_somebody_else_is_never_overwritten(database: str, content: bytes) -> None:
+    Path(database).write_bytes(content)
+    with pytest.raises(Damaged, match="not a catalogue"):
+        prepare(database)
+    with pytest.raises(Damaged, match="not a catalogue"), opened(database):
+        pass
+    assert Path(database).read_bytes() == content
+    assert not os.path.lexists(f"{database}.lock")
 
 
 def test_a_current_catalogue_is_prepared_without_alembic(database: str) -> None:
