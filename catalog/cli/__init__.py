@@ -99,6 +99,8 @@ def _failed(error: Exception, words: list[str]) -> int:
     if isinstance(error, TyperException):
         return _complain_about_usage(error)
     if isinstance(error, Abort | EOFError):
+        if sys.stderr is not None and sys.stderr.isatty():
+            print(file=sys.stderr)  # the cursor stands behind the question
         return _complain("nothing was done: the question was not answered with yes", Exit.DECLINED)
     return _report_bug(error, verbose=any(word in ("-v", "-vv", "--verbose") for word in words))
 

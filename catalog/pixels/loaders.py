@@ -61,7 +61,13 @@ def _by_cv2(content: bytes | memoryview, limits: Limits) -> bytes:
     import cv2
     import numpy as np
 
-    array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if not len(content):
+        raise OSError("the file is empty")
+    try:
+        array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # its words are of a line of its source, and of no help to anybody else
+        memory = error.code == cv2.Error.StsNoMem
+        raise OSError("not enough memory" if memory else "cv2 refuses it") from error
     if array is None:
         raise OSError("cv2 cannot read it")
     return _md5(np.ascontiguousarray(array))

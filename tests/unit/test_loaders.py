@@ -72,3 +72,11 @@ def test_amalfreda_has_its_published_checksums(corpus: Path) -> None:
     assert found.cv2_imread_md5 == bytes.fromhex("a2b85e3545d8b525fe20d90ebe5d847e")
     assert found.pillow_tobytes_md5 == bytes.fromhex("6c2fa1935394b7489494647bb6ee35b3")
     assert found.pillow_save_md5 == bytes.fromhex("d0dd3bc05dead39e2177c59f2925cd2b")
+
+
+def test_what_opencv_refuses_is_told_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dict(loader_checksums(b"").errors)["cv2_imread_md5"] == "the file is empty"
+    for content in (b"text", written("PNG")[:40]):
+        assert dict(loader_checksums(content).errors)["cv2_imread_md5"] == "cv2 cannot read it"
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: cv2.resize(np.zeros((2, 2), np.uint8), (0, 0)))
+    assert dict(loader_checksums(written("PNG")).errors)["cv2_imread_md5"] == "cv2 refuses it"
