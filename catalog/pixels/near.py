@@ -95,12 +95,15 @@ def _gray(samples: Samples, raster: Raster) -> Floats:
     import numpy as np
 
     model = raster.model.partition("+")[0]
-    if model == "rgb" and samples.dtype.kind == "u":  # nearly every picture
+    small = samples.dtype.kind != "f" and samples.dtype.itemsize <= 2
+    if model == "rgb" and small:  # nearly every picture
         return _weighted(samples)
     full = float((1 << int(raster.dtype[1:])) - 1)
-    if samples.dtype.kind == "f":
-        samples = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        samples /= max(float(np.abs(samples).max()), 1e-300)
+    if not small:
+        # Squares of larger numbers leave single precision, and a warning would be taken for a complaint.
+        with np.errstate(all="ignore"):
+            samples = np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+            samples /= full if raster.dtype[0] != "f" else max(float(np.abs(samples).max()), 1e-300)
         full = 1.0
     if model.startswith("cmyk"):
         ink = _weighted(samples) + samples[:, :, 3]

@@ -14,7 +14,7 @@ from catalog.drift.near import LARGE, SMALL, distance, near_distance, near_words
 from catalog.pixels.analyse import analyse
 from catalog.pixels.digest import oriented
 from catalog.pixels.near import near_hash
-from catalog.pixels.raster import Raster
+from catalog.pixels.raster import Raster, storage
 from catalog.terms import Analysis, Fidelity, ImageFacts, Limits
 from tests.pictures import picture
 
@@ -168,3 +168,40 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
     assert near_words(seen(bytes(32)), seen(None)) == [
         "from afar there is nothing to see any more: blank, or stripes"
     ]
+
+
+MODELS = {
+    "gray": 1,
+    "graya": 2,
+    "graya-premul": 2,
+    "rgb": 3,
+    "rgba": 4,
+    "rgba-premul": 4,
+    "rgb+1": 4,
+    "cmyk": 4,
+}
+MODELS |= {
+    "cmyka": 5,
+    "lab": 3,
+    "laba": 4,
+    "ycbcr": 3,
+    "ycbcra-premul": 4,
+    "cfa": 1,
+    "ink1": 1,
+    "ink5": 5,
+    "gray+2": 3,
+}
+
+
+@pytest.mark.parametrize("dtype", ["u8", "u10", "u16", "u32", "u64", "i8", "i16", "f16", "f32", "f64"])
+@pytest.mark.parametrize("model", MODELS)
+def test_any_raster_has_a_hash_or_none_and_no_warning(model: str, dtype: str) -> None:
+    """A warning would be taken for a decoder's complaint about the file."""
+    random = np.random.default_rng(5)
+    kind = np.dtype(storage(dtype))
+    for height, width in ((1, 1), (1, 300), (200, 1), (64, 64), (191, 193)):
+        content = random.bytes(height * width * MODELS[model] * kind.itemsize)
+        array = np.frombuffer(content, kind).reshape(height, width, MODELS[model])
+        for samples in (array, np.zeros_like(array)):
+            found = near_hash(Raster.of(model, dtype, samples), 6)
+            assert found is None or len(found) == 32
