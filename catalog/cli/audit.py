@@ -243,7 +243,7 @@ def _lacking(document: dict[str, Any]) -> Iterator[Incomplete]:
         (document["unreadable_files"], "cannot be read: catalog query errors"),
         (document["pending"], "still being written"),
         (document["unproven"], "not found, and nothing proves that they are gone"),
-        (document["unread"], "not read: the share was not there"),
+        (document["unread"], "not read: they, or their share, were not there"),
     ):
         if number:
             yield Incomplete(None, words, number)

@@ -127,10 +127,10 @@ _READ: Final = (Outcome.OK, Outcome.UNDECODABLE, Outcome.OTHER)
 _PENDING: Final = OUTCOME.number[Outcome.PENDING]
 
 
-def agenda(connection: Connection, scope: Scope, *, before_ms: int) -> Agenda:
+def agenda(connection: Connection, scope: Scope, *, before_ms: int, now_ms: int) -> Agenda:
     """The files of the scope that no audit has read since ``before_ms``; 16 bytes for each.
 
-    Left out is what waits for its first look.
+    Left out is what waits for its first look. A time to come proves nothing: the clock was wrong then.
     """
     audited = coalesce(file_check.c.audited_ms, 0)
     columns = (file.c.file_id, file.c.size, audited)
@@ -158,7 +158,7 @@ def agenda(connection: Connection, scope: Scope, *, before_ms: int) -> Agenda:
         )
     for file_id, size, moment in rows:
         files += 1
-        if moment < before_ms:
+        if moment < before_ms or moment > now_ms:
             ids.append(file_id)
             sizes.append(size)
     let_go(connection)

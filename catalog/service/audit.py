@@ -137,7 +137,7 @@ class Audit:
         before = since_ms
         if budget.older_than_seconds is not None:
             before = min(before, now_ms() - round(budget.older_than_seconds * 1000))
-        found = agenda(self._connection, self._scope, before_ms=before)
+        found = agenda(self._connection, self._scope, before_ms=before, now_ms=now_ms())
         result.files = found.files
         allowed, size, number = budget.files_of(found.files), 0, 0
         for each in found.sizes:
@@ -163,10 +163,19 @@ class Audit:
             if not (self._reading or self._doubts or self._more()):
                 self._seek()
         if self.phase is Phase.SEARCH and (self._search is None or self._search.step()):
-            for doubt in self._lost:
+            self._conclude_lost()
+            if not self._lost:
+                self._finish("complete" if self.result.complete else "incomplete")
+
+    def _conclude_lost(self) -> None:
+        """What was compared is known; what waits to be judged as a move is not, as long as it waits."""
+        found, self._lost = self._lost, []
+        for doubt in found:
+            root_id, path = doubt.candidate.root_id, doubt.candidate.path
+            if root_id not in self._away and self._session.waiting_for(root_id, path):
+                self._lost.append(doubt)
+            else:
                 self._verdicts.conclude(doubt)
-            self._lost.clear()
-            self._finish("complete" if self.result.complete else "incomplete")
 
     def _beat(self) -> None:
         if time.monotonic() >= self._next_beat and self._session.recorder.batch.open:

@@ -158,7 +158,9 @@ class Audits:
         budget = Budget(
             max_seconds=DAY_SECONDS, older_than_seconds=older, rate_bytes=settings.audit_rate_bytes
         )
-        self._own = self._audit(BACKGROUND, budget)
+        watched = sorted(watch.root.name for watch in self._watches.values() if watch.online)
+        if watched:
+            self._own = self._audit(BACKGROUND, budget, roots=watched)
 
     # ---------------------------------------------------------------------------------------------- the end
 

@@ -72,7 +72,7 @@ class AuditResult:
     unproven: int = 0
     """Not found, and nothing proves that they are gone."""
     unread: int = 0
-    """Not read because the share went away."""
+    """Not read because the share went away, or the file was not there for a moment."""
     budget: str | None = None
     """Which limit ended it: ``time``, ``data`` or ``files``."""
     interrupted: bool = False

@@ -117,9 +117,14 @@ class Verdicts:
             elif row.outcome is Outcome.PENDING:
                 result.pending += 1
             else:
-                result.moved += (row.root_id, row.path) != (candidate.root_id, candidate.path)
+                moved = (row.root_id, row.path) != (candidate.root_id, candidate.path)
+                result.moved += moved
                 if doubt.tally.inspected:
                     self._judged(row, doubt)
+                elif (case := session.checks.standing(row.file_id)) is not None:
+                    result.found(self._place(row), case)
+                elif not moved:
+                    result.unread += 1  # it is there again
         finally:
             batch.run_id = None
 

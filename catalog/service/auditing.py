@@ -69,8 +69,10 @@ def audit(
             while not running.done:
                 running.step()
                 progress(running.progress())
-                if running.phase is Phase.READ:
+                if running.phase is not Phase.DONE:
                     _pump(session)
+                    if running.phase is Phase.SEARCH:
+                        session.placing.resolve()
                 if stop() and not running.done:
                     for each in searches:
                         each.abandon()

@@ -424,3 +424,33 @@ def test_the_event_of_an_audit_says_what_was_read(home: Cataloguing, share: Path
         "uncached",
         "complete",
     )
+
+
+def test_times_to_come_do_not_keep_a_file_from_being_audited(home: Cataloguing, share: Path) -> None:
+    """The clock was a year ahead when it was audited last."""
+    home.scan(share)
+    audited(home)
+    backdate(home, {"4.tif": -365})
+    result = audited(home, older_than_seconds=90 * 86_400)
+    assert result.checked == 1
+    assert order(home)["4.tif"] is not None
+
+
+def test_a_file_that_was_not_there_for_a_moment_is_told_as_not_read(home: Cataloguing, share: Path) -> None:
+    home.scan(share)
+    pool, poll = home.session.pool, home.session.pool.poll
+
+    def gone_once(timeout: float) -> list[Inspection]:
+        found = poll(timeout)
+        for place, each in enumerate(found):
+            if each.job.path == b"3.tif" and each.job.check:
+                found[place] = Inspection(
+                    each.job, None, failure=Failure(FailureKind.GONE, "no longer there")
+                )
+        return found
+
+    pool.poll = gone_once  # type: ignore[method-assign]
+    result = audited(home)
+    pool.poll = poll  # type: ignore[method-assign]
+    assert (code(result), result.intact, result.unread) == (3, 5, 1)
+    assert set(home.ask.states().values()) == {"present"}
