@@ -183,7 +183,8 @@ def tags(
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     value, paths = _value_or_path(value, paths or [])
     if name is not None and value is None and os.path.isdir(name):
-        name, paths = None, [name, *paths]
+        paths = [name, *paths]
+        name = None
     if name is None:
         _answer_names(context, paths, root, glob, form=form, limit=limit, allow_incomplete=allow_incomplete)
     listing = Listing(
