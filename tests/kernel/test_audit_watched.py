@@ -106,6 +106,20 @@ def test_a_vanished_file_is_looked_for_by_the_watch_of_its_share(home: Catalogui
         assert home.ids()["one.tif"] == before["1.tif"]
 
 
+def test_a_swap_that_nobody_heard_of_is_neither_intact_nor_corrupt(home: Cataloguing, share: Path) -> None:
+    with home.watching() as watching:
+        settled(watching)
+        before = home.ids()
+        watching.daemon.watches[next(iter(watching.daemon.watches))].events.stop()
+        one, two = share / "1.tif", share / "2.tif"
+        one.rename(share / "aside")
+        two.rename(one)
+        (share / "aside").rename(two)
+        result = ask_for(home, watching)
+        assert (result["moved"], result["corrupt"], result["drift"]) == (2, [], {})
+        assert home.ids() == before | {"1.tif": before["2.tif"], "2.tif": before["1.tif"]}
+
+
 def test_the_daemon_audits_by_itself_what_is_due(home: Cataloguing, share: Path) -> None:
     with home.watching() as watching:
         settled(watching)
