@@ -81,8 +81,10 @@ def _confirmed(run: Invocation, found: Held, actor: str) -> dict[str, Any]:
     from catalog.errors import Locked
     from catalog.service.confirming import confirm
     from catalog.service.handover import daemon_runs, hand_over
+    from catalog.service.opening import fence
 
     database = run.database.path
+    fence(database)
     try:
         return confirm(database, run.settings, found.root_id, found.until_ms, actor)
     except Locked:

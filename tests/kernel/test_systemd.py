@@ -167,6 +167,38 @@ def test_service_is_installed_catalogues_its_share_and_is_uninstalled_without_a_
     assert paths() == "/srv/share/first.tif\n/srv/share/second.png\n"  # the catalogue is kept
 
 
+def test_user_has_a_service_of_their_own_without_root(lab: Lab, eventually: Any, tmp_path: Path) -> None:
+    from tests.asking import picture
+
+    install(lab, interpreter())
+    lab.run("useradd", "--create-home", "ada")
+    uid = lab.run("id", "-u", "ada").strip()
+    runtime = f"/run/user/{uid}"
+    lab.run("install", "-d", "-o", "ada", "-m", "700", runtime)  # as logind would
+    if lab.attempt("systemctl", "start", f"user@{uid}.service").returncode:
+        pytest.skip("no manager of a user starts here")
+    identity = ("setpriv", "--reuid=ada", "--regid=ada", "--init-groups")
+    clean = ("env", "-i", "HOME=/home/ada", "PATH=/usr/bin:/bin", f"XDG_RUNTIME_DIR={runtime}")
+
+    def as_ada(*words: str) -> str:
+        return lab.run(*identity, *clean, *words)
+
+    program = "/opt/catalog/bin/catalog"
+    as_ada("mkdir", "/home/ada/pictures")
+    lab.put("/home/ada/pictures/a.tif", picture(tmp_path / "a.tif", 1).read_bytes())
+    as_ada(program, "service", "install", "--user", "--share", "/home/ada/pictures")
+    as_ada("systemctl", "--user", "enable", "--now", "catalog.service", "catalog-audit.timer")
+    found = (program, "query", "files", "--paths", "--allow-incomplete")
+    eventually(lambda: as_ada(*found) == "/home/ada/pictures/a.tif\n", 20.0, 0.2)
+    assert json.loads(as_ada(program, "service", "status", "--user", "--check", "--json"))["daemon"][
+        "running"
+    ]
+    as_ada("systemctl", "--user", "start", "catalog-audit.service")
+    as_ada(program, "service", "uninstall", "--user", "--yes")
+    assert as_ada("find", "/home/ada/.config", "-type", "f", "-o", "-type", "l") == ""
+    assert as_ada("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "catalog*") == ""
+
+
 def test_program_that_the_service_cannot_read_is_not_installed(lab: Lab) -> None:
     install(lab, interpreter())
     lab.run("cp", "-a", "/opt/catalog", "/root/catalog")
