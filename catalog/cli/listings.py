@@ -426,7 +426,8 @@ def _say_where_they_are(asked: Asked) -> None:
     if asked.scope.once:
         roots = {each.root_id: each for each in living_roots(asked.connection)}
         for facts in facts_of(asked.connection, sorted(asked.scope.once)[:100], roots).values():
-            asked.run.say(f"moved away since, and now at: {shown_path(facts.path)}")
+            where = "last seen at" if facts.state == "missing" else "now at"
+            asked.run.say(f"moved away since, and {where}: {shown_path(facts.path)}")
 
 
 def _about_files(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -438,5 +439,11 @@ def _detail_words(detail: Mapping[str, Any]) -> str:
     if reason := detail.get("reason"):
         kind = [str(detail[name]) for name in ("kind",) if detail.get(name)]
         return ": ".join([*kind, str(reason)])
-    parts = (f"{name} {value}" for name, value in detail.items() if not name.endswith("_b64"))
+    if "from" in detail and "to" in detail:  # a move; where the file is now stands beside it
+        return printable(f"from {detail['from']}")
+    if isinstance(detail.get("moved"), list):
+        return f"{', '.join(detail['moved'])} changed, the bytes did not"
+    parts = (
+        f"{name} {value}" for name, value in detail.items() if name != "whole" and not name.endswith("_b64")
+    )
     return printable(", ".join(part for part in parts if not part.endswith((" None", " 0"))))

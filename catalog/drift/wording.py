@@ -52,7 +52,7 @@ _ABSENT: Final = {
 """Proofs of absence in a few words → what they mean."""
 
 PHOTOMETRIC: Final = 262
-_ZERO: Final = {0: "white (MinIsWhite)", 1: "black (MinIsBlack)"}
+_ZERO: Final[dict[int | None, str]] = {0: "white (MinIsWhite)", 1: "black (MinIsBlack)"}
 """What the smallest sample stands for, by PhotometricInterpretation (TIFF 6, page 37)."""
 
 # Said when neither layout, profile nor tags show what changed

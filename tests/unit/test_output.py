@@ -21,6 +21,7 @@ import typer
 
 from catalog.cli import tables
 from catalog.cli.context import Invocation
+from catalog.cli.listings import _detail_words
 from catalog.cli.options import Format, chosen, conclude
 from catalog.cli.output import Column, Frame, Incomplete, Listing, answer, answer_rows
 from catalog.cli.progress import Progress
@@ -392,3 +393,17 @@ def test_answering_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, catalog.cli.{module}; print(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ({"from": "/a\x1b.tif", "to": "b.tif"}, r"from /a\x1b.tif"),
+        ({"moved": ["mtime", "ctime"]}, "mtime, ctime changed, the bytes did not"),
+        ({"reason": "gone", "path": "x"}, "gone"),
+        ({"kind": "picture", "manner": "rot", "reason": "the picture changed"}, "picture: the picture changed"),
+        ({"files": 3, "new": 0}, "files 3"),
+    ],
+)
+def test_the_detail_of_an_event_in_words(detail: dict[str, Any], words: str) -> None:
+    assert _detail_words(detail) == words
