@@ -190,11 +190,21 @@ class Siege:
                 histories = recorded(self.ask, self._translate).histories
                 before = {path: histories.get(path) for path in self.storm.inside()}
                 bodies = {self.storm.tree.files[path].number: file_id for path, file_id in before.items()}
+                shares, away = self._shares(), self.faults["away"]
                 self._blow(min(end, time.monotonic() + ROUND_SECONDS))
+                if self.faults["away"] != away:
+                    # Nothing is proven of a share that is away: what went from it to the other one is new there.
+                    now = self._shares()
+                    bodies = {body: bodies[body] for body in bodies if shares[body] == now.get(body)}
                 self._rest((since, bodies))
             self._mend(everything=True)
         finally:
             self.end()
+
+    def _shares(self) -> dict[int, bytes]:
+        """In which share each body is."""
+        at = len(self._folder + b"/disk/")
+        return {body.number: path[at:].partition(b"/")[0] for path, body in self.storm.inside().items()}
 
     def _blow(self, until: float) -> None:
         while time.monotonic() < until:

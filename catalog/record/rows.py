@@ -123,10 +123,11 @@ class Rows:
             (signed(inode), size, mtime_ns),
         )
 
-    def names_of(self, root_id: int, inode: int) -> list[FileRow]:
-        """Living files of a root that were last seen with this inode: the names of one file, if it has several."""
+    def names_of(self, inode: int) -> list[FileRow]:
+        """Living files that were last seen with this inode number: the names of one file, if it has several, in all
+        shares of its disk; and whoever has the number on another one."""
         return self._files(
-            "WHERE f.inode = ? AND f.root_id = ? AND f.presence <> 3 LIMIT 1000", (signed(inode), root_id)
+            "WHERE f.inode = ? AND f.presence <> 3 AND r.state <> 3 LIMIT 1000", (signed(inode),)
         )
 
     def by_content(self, sha256: bytes, limit: int = 16) -> list[FileRow]:

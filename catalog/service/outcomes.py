@@ -144,9 +144,10 @@ class Outcomes:
             return
         now = storable(stat)
         others = [
-            Change(job.root_id, row.path, Reason.EVENT)
-            for row in self._recorder.rows.names_of(job.root_id, stat.inode)
-            if row.path != job.path and (row.size, row.mtime_ns) != (now.size, now.mtime_ns)
+            Change(row.root_id, row.path, Reason.EVENT)
+            for row in self._recorder.rows.names_of(stat.inode)
+            if (row.root_id, row.path) != (job.root_id, job.path)
+            and (row.size, row.mtime_ns, row.ctime_ns) != (now.size, now.mtime_ns, now.ctime_ns)
         ]
         self._session.backlog.enqueue(others)
 

@@ -20,6 +20,7 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
+from catalog.terms import printable
 from catalog.watch.hints import Hints, Sign
 from catalog.watch.observer import OVERFLOW, Observing, Tree
 from catalog.watch.selection import Ignored, Selection
@@ -169,14 +170,18 @@ class InotifySource:
         """
         observing = self._observing
         watched = observing.watches() if observing is not None else {}
-        bare = []
+        bare, moved = [], 0
         for path, inode in folders:
             watch = watched.pop(inode, None)
             if watch is None or observing is None:
                 bare.append(path)
             elif observing.put_right(watch, self._prefix + path if path else self.root, inode):
-                log.info("the watch of %s told of another path", os.fsdecode(path))
                 self._hints.mark(path, Sign.SUBTREE)
+                moved += 1
+        if moved:
+            log.info(
+                "%s: %d watches told of paths where their folders were before", printable(self.root), moved
+            )
         return bare
 
     def stop(self) -> None:
