@@ -43,7 +43,7 @@ NOUNS = (
 
 EXIT_CODES = {
     Exit.OK: "ran; audit: all intact; compare: same picture; --check: nothing found",
-    Exit.FINDINGS: "findings: drift, different pictures, or a --check condition is met",
+    Exit.FINDINGS: "findings: drift, different pictures, a failed check of doctor, or a --check condition is met",
     Exit.USAGE: "usage",
     Exit.INCOMPLETE: "incomplete or cannot tell (--allow-incomplete makes it 0)",
     Exit.DECLINED: "declined, or a prompt was needed and there is no terminal",

@@ -27,7 +27,8 @@ _OUTDATED: Final = (
     " (SELECT 1 FROM analysis AS n WHERE n.content_id = a.content_id AND n.epoch_id > a.epoch_id)"
 )
 """The newest analysis of a content, of an older epoch, and not independent of the decoders."""
-_READABLE: Final = "f.presence = 1 AND f.outcome IN (1, 3)"
+# The first condition is that of the index of contents, word for word.
+_READABLE: Final = "f.presence <> 3 AND f.presence = 1 AND f.outcome IN (1, 3)"
 
 
 class Outdated(NamedTuple):

@@ -41,6 +41,7 @@ def test_without_a_catalogue_every_check_is_made_and_nothing_is_written(
     assert not catalog_cli.database.exists()
 
 
+@pytest.mark.slow
 def test_a_share_that_is_away_and_a_foreign_database_fail(catalog_cli: Any, tmp_path: Path) -> None:
     share = tmp_path / "share"
     picture(share / "a.tif", 1)

@@ -27,7 +27,7 @@ def main(share: Path, limit: int) -> None:
     sys.exit(subprocess.run(asked, check=False).returncode)
 
 
-@pytest.mark.parametrize(("limit", "code"), [(20, 1), (1000, 0)])
+@pytest.mark.parametrize(("limit", "code"), [(20, 1), pytest.param(1000, 0, marks=pytest.mark.slow)])
 def test_too_few_watches_fail_and_enough_do_not(
     catalog_cli: Any, tmp_path: Path, limit: int, code: int
 ) -> None:

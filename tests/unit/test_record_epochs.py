@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +136,24 @@ def test_an_epoch_that_begins_inside_a_transaction_is_rolled_back_with_it(shelf:
     assert shelf.one("SELECT count(*) FROM epoch") == 1
     assert recorder.known([digest("jpeg")], loaders=False) == set()
     assert groups(shelf) == [[b"b.png", b"b.tif"]]
+
+
+def test_what_waits_is_found_by_indexes(shelf: Shelf) -> None:
+    """Files by their content, each time: without the index a catalogue of a million files takes hours."""
+    fill(shelf)
+    batch = shelf.recorder.batch
+    asked: list[str] = []
+
+    def explained(sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+        asked.extend(row[3] for row in batch.committed(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return batch.committed(sql, parameters)
+
+    waiting(explained, 2)
+    volume(explained, 2)
+    monitored = Epochs(batch)
+    monitored._batch = type("Asked", (), {"question": staticmethod(explained)})()  # type: ignore[assignment]
+    monitored.outdated(2, 0, 10)
+    monitored.holders(1)
+    monitored.seen(2, 1)
+    assert [line for line in asked if line.startswith("SCAN") and " f" in line] == []
+    assert len([line for line in asked if "ix_file_content" in line]) >= 4
