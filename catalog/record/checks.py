@@ -215,7 +215,11 @@ class AuditRuns:
                 at_ms=moment,
                 root_id=root_id,
                 actor=actor,
-                detail={"run": run_id, "status": status, "started_ms": row[1], **whole},
+                detail={
+                    **{"run": run_id, "status": status, "started_ms": row[1]},
+                    **{"reason": counts.get("sentence")},  # what a person reads of it
+                    **whole,
+                },
             )
         finally:
             self._batch.run_id = None
