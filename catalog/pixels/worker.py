@@ -55,7 +55,7 @@ WORDS_LIMIT: Final = 1 << 20
 COMPLAINT_BYTES: Final = 32 << 10
 
 _PR_SET_PDEATHSIG: Final = 1
-_DECODERS: Final = ("PIL", "cv2", "imagecodecs", "numpy", "tifffile")
+_DECODERS: Final = ("PIL", "cv2", "imagecodecs", "numpy", "pillow_heif", "tifffile")
 
 
 class Announcer:
