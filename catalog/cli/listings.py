@@ -320,7 +320,7 @@ def missing(
             Column("copies elsewhere", lambda row: str(row["copies"]), right=True),
             path_column(),
             Column("good copy", _good_copy_words, flexible=True),
-            column("reason", wraps=True),
+            Column("reason", _absence_words, wraps=True),
         ),
         (
             "root",
@@ -344,6 +344,12 @@ def missing(
         rows = missing_rows(asked.connection, asked.scope, limit=beyond(limit))
         found = answer_listing(asked, "catalog.missing/1", listing, rows, form=form, limit=limit)
     asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+
+
+def _absence_words(row: Mapping[str, Any]) -> str | None:
+    from catalog.drift import absence_words
+
+    return absence_words(row["reason"]) if row["reason"] else None
 
 
 def _good_copy_words(row: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from catalog.drift.tags import tag_changes
 from catalog.drift.verdicts import SEVERITY, compare_levels, comparison, manner, same_picture, verdict
 from catalog.drift.wording import (
     PROOFS,
+    absence_words,
     good_copy_sentence,
     mass_sentence,
     restored_sentence,
@@ -17,6 +18,7 @@ from catalog.drift.wording import (
 __all__ = [
     "PROOFS",
     "SEVERITY",
+    "absence_words",
     "compare_levels",
     "comparison",
     "good_copy_sentence",

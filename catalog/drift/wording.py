@@ -83,6 +83,11 @@ _TURN: Final[dict[tuple[int, int, int, int], str]] = {
 }
 
 
+def absence_words(reason: str) -> str:
+    """What the recorded reason of an absence means, in words."""
+    return _ABSENT.get(reason, printable(reason))
+
+
 def summary(kind: Kind | None) -> str:
     """The kind in a few words, for tables; None is "same bytes"."""
     return _SUMMARY[kind]
@@ -115,7 +120,7 @@ def reasons(kind: Kind | None, old: Evidence, new: Evidence, same: Levels, manne
     if kind is None:
         return ("bytes identical",)
     if kind is Kind.MISSING:
-        words = _ABSENT.get(new.reason or "", printable(new.reason or ""))
+        words = absence_words(new.reason or "")
         return (f"missing: {words}" if words else "missing",)
     if kind is Kind.UNREADABLE:
         return ("cannot be read" + (f": {printable(new.reason)}" if new.reason else ""),)

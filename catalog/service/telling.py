@@ -6,6 +6,7 @@ import json
 import logging
 from typing import Any, Final
 
+from catalog.drift import absence_words
 from catalog.logs import CHANGES
 from catalog.record.batch import Batch
 from catalog.store.codes import EVENT_KIND
@@ -68,7 +69,7 @@ def line(kind: EventKind, detail: dict[str, Any], actor: str | None, path: bytes
     if kind is EventKind.CHANGED and "kind" not in detail:
         words.append("back to the accepted content")
     if detail.get("reason"):
-        words.append(str(detail["reason"]))
+        words.append(absence_words(detail["reason"]) if kind is EventKind.MISSING else str(detail["reason"]))
     if kind is EventKind.ACCEPTED and actor:
         words.append(f"by {actor}")
     return ": ".join(words)

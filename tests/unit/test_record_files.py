@@ -176,7 +176,7 @@ def test_a_file_that_is_gone_leaves_a_tombstone_a_case_and_its_history(shelf: Sh
     shelf.recorder.commit()
     assert shelf.one("SELECT state FROM v_file") == "missing"
     assert shelf.case(b"a.tif")["kind"] == "missing"
-    assert "gone with its folder" in " ".join(shelf.case(b"a.tif")["reasons"])
+    assert "its folder is not there any more" in " ".join(shelf.case(b"a.tif")["reasons"])
     assert shelf.recorder.missing(shelf.row(b"a.tif"), "gone again") is False
     shelf.recorder.commit()
     assert shelf.events(b"a.tif") == ["added", "missing"]

@@ -50,7 +50,7 @@ def test_each_change_is_a_line_in_plain_words(shelf: Shelf, caplog: pytest.LogCa
     shelf.recorder.commit()
     assert said(caplog) == [
         r"unreadable: /share/x/b\x1b.tif: Input/output error",
-        r"missing: /share/x/b\x1b.tif: gone",
+        r"missing: /share/x/b\x1b.tif: its folder was listed to the end, without it",
     ]
 
 
