@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -194,11 +194,26 @@ def recheck_absence(
     nowhere proves nothing (what it leads to may be away).
     Raises nothing of the file system.
     """
+    return list(
+        absence_proofs(root, paths, lost=lost, cross_devices=cross_devices, follow_links=follow_links)
+    )
+
+
+def absence_proofs(
+    root: bytes,
+    paths: Iterable[bytes],
+    *,
+    lost: frozenset[bytes] = frozenset(),
+    cross_devices: bool = False,
+    follow_links: bool = False,
+) -> Iterator[AbsenceProof]:
+    """``recheck_absence``, one proof at a time: each folder is listed once for all of them."""
     listings: dict[bytes, frozenset[bytes] | OSError] = {}
     borders = frozenset() if cross_devices else borders_below(root)
     borders = borders.union(os.path.join(root, path) for path in lost)
     look = os.stat if follow_links else os.lstat
-    return [_recheck(root, path, listings, borders, look) for path in paths]
+    for path in paths:
+        yield _recheck(root, path, listings, borders, look)
 
 
 def _recheck(  # noqa: PLR0911 - each way down that ends has its own reason

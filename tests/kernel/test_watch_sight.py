@@ -47,8 +47,9 @@ def test_it_sees_what_a_direct_look_sees(apart: Apart, root: bytes, follow: bool
         apart.stat(os.path.join(root, b"gone"))
     assert error.value.errno == errno.ENOENT
     paths = [b"a.tif", b"gone", b"a.tif/below", b"dangling", b"gone/too"]
-    assert apart.recheck(root, paths, lost=frozenset([b"x"]), follow_links=follow) == Direct().recheck(
-        root, paths, lost=frozenset([b"x"]), follow_links=follow
+    many = paths * 100
+    assert list(apart.proofs(root, many, lost=frozenset([b"x"]), follow_links=follow)) == list(
+        Direct().proofs(root, many, lost=frozenset([b"x"]), follow_links=follow)
     )
 
 
@@ -69,9 +70,9 @@ def test_a_share_that_hangs_is_an_error_until_it_was_seen_again(root: bytes) -> 
                 sight.stat(path)
             assert error.value.errno == errno.ETIMEDOUT
         assert sight._process is None  # and is not started for each question
-        (proof,) = sight.recheck(root, [b"gone"], lost=frozenset(), follow_links=False)
-        assert not proof.absent
-        assert not proof.there
+        for proof in sight.proofs(root, [b"gone", b"a.tif"], lost=frozenset(), follow_links=False):
+            assert not proof.absent
+            assert not proof.there
     finally:
         sight.close()
 
@@ -83,6 +84,13 @@ def test_the_share_is_looked_at_again_when_it_is_back(apart: Apart, root: bytes)
     with pytest.raises(OSError, match="does not answer"):
         apart.stat(path)
     apart.open()
+    assert apart.stat(path) == Direct().stat(path)
+
+
+def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(apart: Apart, root: bytes) -> None:
+    proofs = apart.proofs(root, [b"gone"] * 100, lost=frozenset(), follow_links=False)
+    next(proofs)
+    path = os.path.join(root, b"a.tif")
     assert apart.stat(path) == Direct().stat(path)
 
 
