@@ -1,4 +1,4 @@
-"""``query files``, ``tags``, ``errors``, ``missing`` and ``events``: plain listings."""
+"""``query files``, ``tags``, ``errors`` and ``missing``: plain listings."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from catalog.cli.asking import (
-    Since,
     answer_listing,
     asking,
     beyond,
     column,
     importing,
-    moment_ms,
     path_column,
     path_of,
-    short_time,
     shown_path,
     size_column,
     time_column,
-    words_of,
 )
 from catalog.cli.options import (
     AllowIncomplete,
@@ -40,10 +36,8 @@ from catalog.cli.options import (
     chosen,
 )
 from catalog.errors import UsageError
-from catalog.terms import EventKind, printable
 
 if TYPE_CHECKING:
-    from catalog.cli.asking import Asked
     from catalog.cli.output import Listing
 
 # --------------------------------------------------------------------------------------------------- files
@@ -246,7 +240,7 @@ def _answer_names(
     asked.conclude(allow_incomplete=allow_incomplete)
 
 
-# ------------------------------------------------------------------------------- errors, missing and events
+# -------------------------------------------------------------------------------------- errors and missing
 
 
 def errors(
@@ -356,100 +350,3 @@ def _good_copy_words(row: Mapping[str, Any]) -> str:
     if row["good_copy"] is None:
         return "none"
     return f"{shown_path(path_of(row, 'good_copy'))} ({row['good_copy_relation']})"
-
-
-Premis = Annotated[bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)]
-
-
-def events(
-    context: typer.Context,
-    paths: Narrow = None,
-    *,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option("--kind", metavar="KIND", help=f"Only: {', '.join(EventKind)}. May be repeated."),
-    ] = None,
-    since: Since = None,
-    root: Root = None,
-    glob: Glob = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-    only_paths: Paths = False,
-    only_paths0: Paths0 = False,
-    premis: Premis = False,
-    allow_incomplete: AllowIncomplete = False,
-) -> None:
-    """What happened, newest first?
-
-    PATH may be a former path: the events of a file that was moved away from it are among them.
-    --paths prints the files that events are about, as often as something happened to them. --premis gives
-    preservation metadata: files with their checksums, events of files, and who acted.
-    """
-    with importing():
-        from catalog.cli.output import Column, Listing
-        from catalog.cli.premis import write_premis
-        from catalog.query.events import events as ask
-
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
-    listing = Listing(
-        "events",
-        (
-            column("id", right=True),
-            Column("at", lambda row: short_time(row["at"])),
-            column("kind"),
-            column("root"),
-            path_column(),
-            Column("detail", lambda row: _detail_words(row["detail"])),
-        ),
-        ("id", "at", "kind", "root", "path", "actor", "detail"),
-        "no events",
-        path_of,
-        _about_files if form in (Format.PATHS, Format.PATHS0) else lambda row: (row,),
-    )
-    kinds = words_of(EventKind, kind, "kind")
-    since_ms = moment_ms(since)
-    if premis and form is not Format.TABLE:
-        raise UsageError(f"two formats at once: --{form} --premis", hint="choose one")
-    with asking(context, paths, root, glob, past=True) as asked:
-        _say_where_they_are(asked)
-        if premis:
-            write_premis(asked, kinds=kinds, since_ms=since_ms, limit=limit)
-            asked.conclude(allow_incomplete=allow_incomplete)
-        found = ask(asked.connection, asked.scope, kinds=kinds, since_ms=since_ms, limit=beyond(limit))
-        answer_listing(
-            asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit
-        )
-    asked.conclude(allow_incomplete=allow_incomplete)
-
-
-def _say_where_they_are(asked: Asked) -> None:
-    """Of files that were moved away from the paths that were named."""
-    from catalog.query.files import facts_of
-    from catalog.query.scope import living_roots
-
-    if asked.scope.once:
-        roots = {each.root_id: each for each in living_roots(asked.connection)}
-        for facts in facts_of(asked.connection, sorted(asked.scope.once)[:100], roots).values():
-            where = "last seen at" if facts.state == "missing" else "now at"
-            asked.run.say(f"moved away since, and {where}: {shown_path(facts.path)}")
-
-
-def _about_files(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    return (event,) if event["path"] is not None else ()
-
-
-def _detail_words(detail: Mapping[str, Any]) -> str:
-    """The reason alone where there is one, else what there is."""
-    if reason := detail.get("reason"):
-        kind = [str(detail[name]) for name in ("kind",) if detail.get(name)]
-        return ": ".join([*kind, str(reason)])
-    if "from" in detail and "to" in detail:  # a move; where the file is now stands beside it
-        return printable(f"from {detail['from']}")
-    if isinstance(detail.get("moved"), list):
-        return f"{', '.join(detail['moved'])} changed, the bytes did not"
-    parts = (
-        f"{name} {value}" for name, value in detail.items() if name != "whole" and not name.endswith("_b64")
-    )
-    return printable(", ".join(part for part in parts if not part.endswith((" None", " 0"))))

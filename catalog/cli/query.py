@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from catalog.cli.asking import Since, answer_listing, asking, beyond, importing, moment_ms, words_of
+from catalog.cli.event_listing import events
 from catalog.cli.fixity import audits, coverage
-from catalog.cli.listings import errors, events, files, missing, tags
+from catalog.cli.listings import errors, files, missing, tags
 from catalog.cli.options import (
     AllowIncomplete,
     Check,

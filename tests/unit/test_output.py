@@ -21,7 +21,7 @@ import typer
 
 from catalog.cli import tables
 from catalog.cli.context import Invocation
-from catalog.cli.listings import _detail_words
+from catalog.cli.event_listing import _detail_words
 from catalog.cli.options import Format, chosen, conclude
 from catalog.cli.output import Column, Frame, Incomplete, Listing, answer, answer_rows
 from catalog.cli.progress import Progress
@@ -401,7 +401,10 @@ def test_answering_imports_nothing_heavy(module: str) -> None:
         ({"from": "/a\x1b.tif", "to": "b.tif"}, r"from /a\x1b.tif"),
         ({"moved": ["mtime", "ctime"]}, "mtime, ctime changed, the bytes did not"),
         ({"reason": "gone", "path": "x"}, "gone"),
-        ({"kind": "picture", "manner": "rot", "reason": "the picture changed"}, "picture: the picture changed"),
+        (
+            {"kind": "picture", "manner": "rot", "reason": "the picture changed"},
+            "picture: the picture changed",
+        ),
         ({"files": 3, "new": 0}, "files 3"),
     ],
 )
