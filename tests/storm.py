@@ -363,7 +363,5 @@ WEIGHTS: Final = {
     **{"rename_folder": 3, "swap_folders": 3, "make_deep": 2, "remove_folder": 1, "move_folder_out": 1},
     **{"move_folder_in": 2},
 }
-RENAMES: Final = (
-    *("rename", "rename_case", "swap", "rotate", "rename_folder", "swap_folders", "make_deep", "touch"),
-)
-"""Nothing gets lost, and nothing is written over."""
+RENAMES: Final = ("rename", "rename_case", "swap", "rotate", "rename_folder", "swap_folders")
+"""Nothing gets lost, nothing is new."""

@@ -283,7 +283,8 @@ def test_scan_that_is_asked_for_says_what_is_missing(tmp_path: Path, share: Path
             request_id = desk.runs.ask("scan", {"folders": []}, "somebody")
             watching.until(lambda: desk.runs.progress_of(request_id).finished)
             files = (desk.runs.progress_of(request_id).result or {})["files"]
-            assert files["missing"] == 1
+            # 3.tif was renamed over: counted here, too, unless an event brought it before.
+            assert files["missing"] in (1, 2)
             assert home.ids() == {"0.tif": ids["0.tif"], "3.tif": ids["2.tif"]}
 
 
