@@ -32,7 +32,7 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyFullEmitter, InotifyObserver, InotifyWatchGroup
-from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
+from watchdog.observers.inotify_c import InotifyEvent, InotifyFD, WatchDescriptor
 
 log = logging.getLogger(__name__)
 
@@ -197,20 +197,20 @@ class Observing:
         emitters = [cast(_Emitter, emitter) for emitter in list(self._observer.emitters)]
         return self._observer.event_queue.qsize() + sum(emitter.backlog for emitter in emitters)
 
-    def watches(self) -> dict[int, int]:
+    def watches(self) -> dict[int, WatchDescriptor]:
         """The inode numbers of the watched folders → their watches, as the kernel has them (proc_pid_fdinfo(5))."""
         try:
             with open(f"/proc/self/fdinfo/{self._observer.reader._inotify_fd}", "rb") as stream:
                 lines = [line for line in stream if line.startswith(b"inotify ")]
         except OSError:
             return {}
-        return {_hexadecimal(line, b" ino:"): _hexadecimal(line, b" wd:") for line in lines}
+        return {_hexadecimal(line, b" ino:"): WatchDescriptor(_hexadecimal(line, b" wd:")) for line in lines}
 
     def inodes(self) -> frozenset[int]:
         """The inode numbers of the watched folders."""
         return frozenset(self.watches())
 
-    def put_right(self, watch: int, path: bytes, inode: int) -> bool:
+    def put_right(self, watch: WatchDescriptor, path: bytes, inode: int) -> bool:
         """Have the events of a watch told of the path at which its folder is; whether they were told of another one.
 
         watchdog follows renamed folders in its own tables, event by event, and late: an exchange of two folders,
