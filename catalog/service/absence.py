@@ -14,7 +14,7 @@ from catalog.service.plans import Losses, Plan, Suspect, Tally
 from catalog.service.session import Session
 from catalog.store.codes import EVENT_KIND, PRESENCE
 from catalog.terms import EventKind, Job, Presence, counted
-from catalog.watch.reconcile import AbsenceProof, MassRule, recheck_absence
+from catalog.watch.reconcile import AbsenceProof, MassRule
 from catalog.watch.selection import Ignored
 
 log = logging.getLogger(__name__)
@@ -61,11 +61,8 @@ def confirm_absences(
     proofs = dict(
         zip(
             due,
-            recheck_absence(
-                root.path,
-                _paths(session, due),
-                lost=lost,
-                follow_links=session.follow_links,
+            session.sight(root.root_id).proofs(
+                root.path, _paths(session, due), lost=lost, follow_links=session.follow_links
             ),
             strict=True,
         )

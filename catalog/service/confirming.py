@@ -14,7 +14,6 @@ from catalog.service.opening import cataloguing
 from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.terms import Presence, RootState, path_fields
-from catalog.watch.reconcile import recheck_absence
 
 STEP_FILES: Final = 10_000
 """Files that are looked for in one step, about a second."""
@@ -67,7 +66,8 @@ class Confirmation:
             raise self.away()
         lost = session.lost(root_id)
         path = session.root_path(root_id)
-        proofs = recheck_absence(path, self._paths(due), lost=lost, follow_links=session.follow_links)
+        sight = session.sight(root_id)
+        proofs = list(sight.proofs(path, self._paths(due), lost=lost, follow_links=session.follow_links))
         if not session.share_there(root_id) or session.lost(root_id) != lost:
             raise self.away()
         confirmed = there = unproven = 0

@@ -15,6 +15,7 @@ from catalog.service.session import Session
 from catalog.terms import Job, Outcome, Presence
 from catalog.watch.reconcile import KnownFile, same_look
 from catalog.watch.selection import Selected
+from catalog.watch.sight import Seen
 from catalog.watch.walk import Look
 
 
@@ -40,7 +41,7 @@ def examine(session: Session, root: Root, due: Due, tally: Tally, borders: froze
         return Found.FILE
     row = session.recorder.rows.at(due.root_id, path)
     try:
-        look = os.stat(absolute, follow_symlinks=session.follow_links)
+        look = session.sight(due.root_id).stat(absolute, follow_links=session.follow_links)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             _not_there(session, due, row, "gone")
@@ -61,7 +62,7 @@ def examine(session: Session, root: Root, due: Due, tally: Tally, borders: froze
     return Found.FILE
 
 
-def _as_recorded(session: Session, row: FileRow, look: os.stat_result) -> bool:
+def _as_recorded(session: Session, row: FileRow, look: Seen) -> bool:
     if row.presence is not Presence.PRESENT or row.outcome in (Outcome.PENDING, Outcome.UNREADABLE):
         return False
     inode = row.inode + (1 << 64) if row.inode < 0 else row.inode

@@ -21,7 +21,7 @@ from catalog.record.files import storable
 from catalog.service.places import Place, Standing, holds, place_of
 from catalog.service.plans import Key, Plan
 from catalog.terms import Inspection, Presence
-from catalog.watch.reconcile import KnownFile, recheck_absence, same_look
+from catalog.watch.reconcile import KnownFile, same_look
 
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
@@ -113,7 +113,8 @@ class Arrivals:
 
     def _place(self, row: FileRow) -> Place:
         trusted = self._standing.inode_trusted(row.root_id)
-        return place_of(row, inode_trusted=trusted, follow_links=self._standing.follow_links)
+        sight = self._standing.sight(row.root_id)
+        return place_of(row, sight, inode_trusted=trusted, follow_links=self._standing.follow_links)
 
     def look_ahead(self, contents: Iterable[bytes]) -> None:
         """Find out which contents have all their files in place. They are not asked about again before the next
@@ -237,7 +238,7 @@ class Arrivals:
         assert stat is not None
         path = os.path.join(self._standing.root_path(job.root_id), job.path)
         try:
-            look = os.stat(path, follow_symlinks=self._standing.follow_links)
+            look = self._standing.sight(job.root_id).stat(path, follow_links=self._standing.follow_links)
         except OSError:
             return False
         inspected = KnownFile(0, stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
@@ -305,7 +306,7 @@ class Arrivals:
             by_root[move.row.root_id].append(move)
         for root_id, moves in by_root.items():
             paths = [move.row.path for move in moves]
-            proofs = recheck_absence(
+            proofs = self._standing.sight(root_id).proofs(
                 moves[0].row.root_path,
                 paths,
                 lost=self._standing.lost(root_id),
@@ -332,7 +333,7 @@ class Arrivals:
             return True
         assert arrival.inspection.stat is not None
         try:
-            return os.stat(row.root_path).st_dev == arrival.inspection.stat.dev
+            return self._standing.sight(row.root_id).stat(row.root_path).st_dev == arrival.inspection.stat.dev
         except OSError:
             return False
 

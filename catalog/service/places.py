@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
 from catalog.watch.mounts import MountTrust
+from catalog.watch.sight import Sight
+
+_GONE: Final = (errno.ENOENT, errno.ENOTDIR)
 
 
 class Standing(Protocol):
@@ -26,6 +28,9 @@ class Standing(Protocol):
     def share_there(self, root_id: int) -> bool:
         """Whether the share is surely there, now."""
 
+    def sight(self, root_id: int) -> Sight:
+        """How its paths are looked at."""
+
     def lost(self, root_id: int) -> frozenset[bytes]:
         """Relative paths below which nothing can be told: something was mounted there, and is not now."""
 
@@ -39,17 +44,25 @@ class Place(Enum):
     UNKNOWN = "cannot be looked at"
 
 
-def place_of(row: FileRow, *, inode_trusted: bool, follow_links: bool = False) -> Place:
+def place_of(row: FileRow, sight: Sight, *, inode_trusted: bool, follow_links: bool = False) -> Place:
     """Look at the recorded path of a file, now."""
     try:
-        look = os.stat(row.absolute, follow_symlinks=follow_links)
+        look = sight.stat(row.absolute, follow_links=follow_links)
     except OSError as error:
-        # A link that leads nowhere is there: what it leads to may be away.
-        gone = error.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(row.absolute)
+        gone = error.errno in _GONE and not (follow_links and _is_there(row.absolute, sight))
         return Place.GONE if gone else Place.UNKNOWN
     if inode_trusted and signed(look.st_ino) != row.inode:
         return Place.OTHER
     return Place.SAME
+
+
+def _is_there(path: bytes, sight: Sight) -> bool:
+    """A link that leads nowhere is there: what it leads to may be away."""
+    try:
+        sight.stat(path)
+    except OSError as error:
+        return error.errno not in _GONE
+    return True
 
 
 def holds(recorder: Recorder, row: FileRow, sha256: bytes) -> bool:

@@ -6,7 +6,7 @@ is recorded is skipped by the next walk, which costs microseconds a file.
 
 from __future__ import annotations
 
-import os
+import errno
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Generator, Sequence
@@ -268,9 +268,17 @@ class Reconcile:
             if names is not None and row.path.rpartition(b"/")[2] not in names:
                 continue
             verdict = self.session.selection.verdict_of_path(row.path)
-            if isinstance(verdict, Ignored) and os.path.lexists(row.absolute):
+            if isinstance(verdict, Ignored) and self._is_there(row.absolute):
                 continue  # not looked for any more, and there
             self.session.suspect(row, reason)
+
+    def _is_there(self, path: bytes) -> bool:
+        """Whether there is something at a path, or that cannot be told."""
+        try:
+            self.session.sight(self.root.root_id).stat(path)
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        return True
 
     def _lost_folders(self) -> None:
         """Folders with known files that the walk did not come to: gone, or unknown."""

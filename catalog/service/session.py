@@ -24,11 +24,13 @@ from catalog.service.moves import Arrivals
 from catalog.service.outcomes import Outcomes
 from catalog.service.placing import Placing
 from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
+from catalog.service.sights import Sights
 from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
 from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
+from catalog.watch.sight import Sight
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Session:
         """By file_id: not found where they were, absence not proven."""
         self.losses: dict[int, Losses] = {}
         """By root; see ``absence.py``."""
+        self.sights = Sights(settings.guard_deadline_seconds)
         self.lost_mounts: dict[int, frozenset[bytes]] = {}
         """By root: relative paths where another file system was mounted, and is not now."""
         self.ask_share: Callable[[int], bool] = lambda _: False
@@ -110,6 +113,7 @@ class Session:
     def close(self) -> None:
         """Stop the workers, record what is known, close the database. What was in flight is found again."""
         try:
+            self.sights.close()
             self.pool.close()
             self.recorder.close()
         finally:
@@ -125,6 +129,10 @@ class Session:
     def inode_trusted(self, root_id: int) -> bool:
         root = self.roots_by_id.get(root_id) or self.roots.by_id(root_id)
         return root.inode_trusted
+
+    def sight(self, root_id: int) -> Sight:
+        """How its paths are looked at: never by a call that may hang for ever."""
+        return self.sights.of(self.roots_by_id.get(root_id) or self.roots.by_id(root_id))
 
     def root_path(self, root_id: int) -> bytes:
         return self.roots_by_id[root_id].path

@@ -93,6 +93,8 @@ class Shares:
             self._places[root.root_id] = check.place
             self._foundings[root.root_id] = self.foundings(root.root_id) + 1
         session.lost_mounts[root.root_id] = check.lost
+        if check.online:
+            session.sights.there(root.root_id)
         current = session.roots_by_id[root.root_id]
         changed = (current.state, current.state_reason) != (check.state, check.reason or None)
         learned = check.online and guard.identity is not None and self._learn(current, guard.identity)

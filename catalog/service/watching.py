@@ -363,7 +363,7 @@ class ShareWatch:
 
     def _is_at(self, path: bytes, inode: int) -> bool:
         try:
-            return os.lstat(os.path.join(self.root.path, path)).st_ino == inode
+            return self.session.sight(self.root_id).stat(os.path.join(self.root.path, path)).st_ino == inode
         except OSError:
             return False
 

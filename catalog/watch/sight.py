@@ -139,7 +139,7 @@ class Apart:
                 self._stuck = None
 
     def _ask(self, question: tuple[Any, ...], replies: int) -> bool:
-        """Whether the question was taken; so many replies are due then. Raises OSError while the share is known not to answer."""
+        """Whether the question was taken; so many replies are due then. Raises OSError while the share is silent."""
         if not self._shut and self._stuck is not None:
             self.close()
         if self._shut or self._stuck is not None:
