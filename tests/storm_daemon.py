@@ -114,8 +114,12 @@ class Siege:
             self._daemon.send_signal(signal.SIGCONT)
             code = self._daemon.wait(60)
             if code not in (0, -sign):
-                self.found["errors"].append(f"the daemon ended with {code}")
+                self.found["errors"].append(f"the daemon ended with {code}: {self._last_words()}")
             self._daemon = None
+
+    def _last_words(self) -> str:
+        lines = (self._home / "log").read_text(errors="backslashreplace").splitlines()
+        return " / ".join(lines[-3:])
 
     # ---------------------------------------------------------------------------------------- faults
 
@@ -225,7 +229,7 @@ class Siege:
             time.sleep(0.3)
             assert self._daemon is not None
             if self._daemon.poll() is not None:
-                self.found["errors"].append(f"the daemon ended: {self._daemon.returncode}")
+                self.found["errors"].append(f"the daemon ended by itself: {self._last_words()}")
                 return
             try:
                 said = differences(recorded(self.ask, self._translate), now)
