@@ -182,7 +182,9 @@ class ShareWatch:
 
     def _follow(self) -> None:
         """The share went away, or came back: whoever asked the guard."""
-        log.warning("share %s: %s %s", self.root.name, self.root.state.value, self.root.state_reason or "")
+        log.warning(
+            "share %s: %s", self.root.name, ": ".join(filter(None, (self.root.state, self.root.state_reason)))
+        )
         if self.online:
             self.start()  # whatever happened meanwhile was not heard
         else:

@@ -1,0 +1,41 @@
+"""A share whose server stops answering holds up nobody else: neither another share nor the end of the daemon."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PATIENT = """
+settle_seconds = 0.05
+quiet_seconds = 0.2
+absence_seconds = 0.5
+poll_interval_seconds = 0.5
+guard_interval_seconds = 0.3
+guard_deadline_seconds = 1.0
+workers = 1
+"""
+
+
+@pytest.mark.slow
+def test_a_hung_share_holds_up_nobody(catalog_cli: Any, tmp_path: Path) -> None:
+    if shutil.which("bindfs") is None:
+        pytest.skip("no bindfs on this machine")
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
+        pytest.skip("no user and mount namespaces on this machine")
+    catalog_cli.config.write_text(PATIENT)
+    script = Path(__file__).with_name("hung_share.py")
+    ran = subprocess.run(
+        ["unshare", "-Urm", catalog_cli.python, str(script), str(tmp_path), str(catalog_cli.database)],
+        env=catalog_cli.environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    if ran.stdout.startswith("SKIP"):
+        pytest.skip(ran.stdout.strip())
