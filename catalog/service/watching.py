@@ -182,9 +182,8 @@ class ShareWatch:
 
     def _follow(self) -> None:
         """The share went away, or came back: whoever asked the guard."""
-        log.warning(
-            "share %s: %s", self.root.name, ": ".join(filter(None, (self.root.state, self.root.state_reason)))
-        )
+        why = f": {self.root.state_reason}" if self.root.state_reason else ""
+        log.warning("share %s: %s%s", self.root.name, self.root.state.value, why)
         if self.online:
             self.start()  # whatever happened meanwhile was not heard
         else:
