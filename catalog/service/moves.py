@@ -19,7 +19,7 @@ from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
 from catalog.record.files import storable
 from catalog.service.places import Place, Standing, holds, place_of
-from catalog.service.plans import Key, Plan
+from catalog.service.plans import Key, Plan, Tally
 from catalog.terms import Inspection, Presence
 from catalog.watch.reconcile import KnownFile, same_look
 
@@ -94,6 +94,14 @@ class Arrivals:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def count_in(self, key: Key, tally: Tally) -> bool:
+        """Whether a path waits here. What becomes of it counts in this tally from now on: of the walk that came to
+        it last, and not of the event that happened to be quicker."""
+        arrival = self._waiting.get(key)
+        if arrival is not None:
+            arrival.plan.tally = tally
+        return arrival is not None
 
     def concerned(self) -> set[int]:
         """The files whose fate hangs on what waits here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -29,9 +30,13 @@ from catalog.terms import (
     Presence,
     ReadHow,
     Reason,
+    Stat,
     printable,
 )
-from catalog.watch.reconcile import racy_seconds
+from catalog.watch.mounts import MountTrust
+from catalog.watch.reconcile import KnownFile, racy_seconds, same_look
+from catalog.watch.settle import writer_probe
+from catalog.watch.walk import Look
 
 if TYPE_CHECKING:
     from catalog.service.session import Session
@@ -88,6 +93,8 @@ class Outcomes:
         """Deal with one result of the pool."""
         if inspection.failure is not None:
             self._failed(inspection, plan)
+            return
+        if not self._at_rest(inspection, plan):
             return
         plan.tally.inspected += 1
         if inspection.stat is not None:
@@ -153,6 +160,56 @@ class Outcomes:
 
     # ------------------------------------------------------------------------------------- second looks
 
+    def _at_rest(self, inspection: Inspection, plan: Plan) -> bool:
+        """Whether nobody is writing the file. A walk comes upon files at any time, and a writer who pauses leaves
+        equal stats behind: half a file is never recorded as a content. When False, it is read again later."""
+        session, job, stat = self._session, inspection.job, inspection.stat
+        if stat is None:
+            return True
+        changed_ns = stat.mtime_ns
+        if session.trust(job.root_id).ctime_compared:
+            changed_ns = max(changed_ns, stat.ctime_ns)
+        age_seconds = (inspection.started_ms * 1_000_000 - changed_ns) / 1e9
+        if age_seconds >= session.settings.writer_quiet_seconds:
+            return True
+        root = session.roots_by_id[job.root_id]
+        probe = writer_probe(root.path, root.fs_type or "")
+        writer = probe(job.path) if probe is not None else None
+        if writer:
+            self.moving(job, plan, "somebody has it open for writing")
+            return False
+        if writer is not None:
+            return self._is_as_read(inspection, plan)
+        # What events spoke of has had its time, and a stamp from the future was set by hand.
+        young = not (plan.heard or plan.aged) and -1.0 < age_seconds < session.settings.quiet_seconds
+        return not young or self._looked_equal_twice(job, stat, plan)
+
+    def _looked_equal_twice(self, job: Job, stat: Stat, plan: Plan) -> bool:
+        """For a file of which nobody can tell whether it is open (a file server): two equal looks, a while apart."""
+        session = self._session
+        if plan.looked is None:
+            again = dataclasses.replace(plan, looked=stat)
+            session.submit_later(job, again, session.settings.quiet_seconds)
+            return False
+        if _same_state(plan.looked, _look_of(stat), session.trust(job.root_id)):
+            return True
+        self.moving(job, dataclasses.replace(plan, looked=None), "it grows, or is written anew")
+        return False
+
+    def _is_as_read(self, inspection: Inspection, plan: Plan) -> bool:
+        """Whether the writer that is not there any more was not there while the file was read, either."""
+        session, job, stat = self._session, inspection.job, inspection.stat
+        assert stat is not None
+        path = os.path.join(session.root_path(job.root_id), job.path)
+        try:
+            now = Stat.of(os.stat(path, follow_symlinks=session.follow_links))
+        except OSError:
+            return True  # renamed since, or gone
+        if now.inode != stat.inode or _same_state(stat, _look_of(now), session.trust(job.root_id)):
+            return True
+        self.moving(job, plan, "changed after it was read")
+        return False
+
     def _to_be_confirmed(self, inspection: Inspection, row: FileRow, plan: Plan) -> bool:
         """Alarm only on what was confirmed: rot, stealth, unexplained and broken are read a second time, past
         the page cache, before they are recorded. True when that reading is under way."""
@@ -203,7 +260,7 @@ class Outcomes:
         stat = inspection.stat
         if plan.aged or stat is None:
             return
-        look = (stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode)
+        look = _look_of(stat)
         trust = self._session.trust(inspection.job.root_id)
         seconds = racy_seconds(look, inspection.started_ms * 1_000_000, time.time_ns(), trust)
         if seconds is not None:
@@ -268,6 +325,14 @@ class Outcomes:
         else:
             change = Change(job.root_id, job.path, Reason.RETRY)
             session.backlog.enqueue([change], delay_seconds=BUSY_RETRY_SECONDS)
+
+
+def _look_of(stat: Stat) -> Look:
+    return stat.size, stat.mtime_ns, stat.ctime_ns, stat.inode
+
+
+def _same_state(one: Stat, look: Look, trust: MountTrust) -> bool:
+    return same_look(KnownFile(0, one.size, one.mtime_ns, one.ctime_ns, one.inode), look, trust)
 
 
 def _error_words(failure: Failure) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from catalog.backlog import Due
 from catalog.record import FileRow
-from catalog.terms import Inspection
+from catalog.terms import Inspection, Stat
 
 Key = tuple[int, bytes]
 """(root_id, path relative to the root)."""
@@ -59,6 +59,8 @@ class Plan:
     attempts: int = 0
     counted: bool = False
     """In the tally already: this is a second look at the same change."""
+    looked: Stat | None = None
+    """The state in which it was read while its stamps were fresh: believed when it is the same a while later."""
     aged: bool = False
     """Its time stamps were waited for: no rewrite can hide behind them any more."""
     first_reading: bytes | None = None

@@ -164,7 +164,8 @@ class Reconcile:
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
             plan = Plan(self.tally, fresh=self._fresh, heard=self._heard, run_id=self.run_id)
-            if not session.submit(job, plan) and not session.put_aside(job.root_id, job.path):
+            key = job.root_id, job.path
+            if not session.submit(job, plan) and not session.arrivals.count_in(key, self.tally):
                 self._elsewhere.append(job)
         if not self._queue:
             session.pool.flush()

@@ -199,10 +199,10 @@ def _lies_below(path: bytes, folders: set[bytes]) -> bool:
 def writer_probe(root: bytes, fstype: str) -> WriterProbe | None:
     """The probe for a share on this kind of file system, None where there is none.
 
-    Local disks only: an NFS or SMB client refuses a lease whenever the server gave it no delegation, which
-    would look like a writer that never ends.
+    Local disks, and overlays of them, where writers into the layers beneath are not known: an NFS or SMB client
+    refuses a lease whenever the server gave it no delegation, which would look like a writer that never ends.
     """
-    if watch_mode(fstype)[0] is not WatchMode.INOTIFY:
+    if watch_mode(fstype)[0] is not WatchMode.INOTIFY and fstype != "overlay":
         return None
     return lambda path: has_writer(os.path.join(root, path))
 
