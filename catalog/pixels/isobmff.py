@@ -6,7 +6,6 @@ Sources: ISO/IEC 23008-12 (HEIF), 14496-12 (boxes), 14496-15 (hvcC); AV1 ISOBMFF
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -152,7 +151,9 @@ def _places(fields: Fields, items: Items) -> None:
         fields.number(2)
         base = fields.number(base_size)
         extents = []
-        for _ in range(min(fields.number(2), _MOST)):
+        # Extents of no size cost a file nothing: so many of them for each item would cost us everything.
+        most = _MOST if index_size + offset_size + length_size else 1
+        for _ in range(min(fields.number(2), most)):
             fields.number(index_size)
             extents.append((base + fields.number(offset_size), fields.number(length_size)))
         items.places[item] = extents if method == 0 else []
@@ -174,12 +175,14 @@ def _frame(items: Items, name: str, defects: list[str], size: int) -> Frame:
         width, height = min(width, cut[0]), min(height, cut[1])
     if not width or not height:
         raise NotAnImage(f"{name}: no image size ({width} x {height})", claims=name)
-    coded = list(_coded(items))
+    coded = _coded(items)
     alpha = _alpha_item(items)
-    for item in (*coded, *([alpha] if alpha is not None else [])):
-        for offset, length in items.places.get(item, ()):
-            if offset + length > size:
-                defects.append(f"truncated: image data to byte {offset + length:,}, the file has {size:,}")
+    parts = (*coded, *([alpha] if alpha is not None else []))
+    last = max(
+        (offset + length for item in parts for offset, length in items.places.get(item, ())), default=0
+    )
+    if last > size:
+        defects.append(f"truncated: image data to byte {last:,}, the file has {size:,}")
     bits, gray = _depth(items, coded)
     model = ("gray" if gray else "rgb") + ("" if alpha is None else "a")
     fidelity, reason = Fidelity.DECODER, f"{name} compression: samples depend on the decoder"
@@ -202,10 +205,10 @@ def _frame(items: Items, name: str, defects: list[str], size: int) -> Frame:
     )
 
 
-def _coded(items: Items) -> Iterator[int]:
-    """The items that hold compressed image data of the picture: itself, or the tiles of a grid."""
-    tiles = items.references.get((b"dimg", items.primary))
-    yield from tiles or (items.primary,)
+def _coded(items: Items) -> list[int]:
+    """The items that hold compressed image data of the picture: itself, or the tiles of a grid; each once, however
+    often it is named."""
+    return list(dict.fromkeys(items.references.get((b"dimg", items.primary), ()))) or [items.primary]
 
 
 def _depth(items: Items, coded: list[int]) -> tuple[int | None, bool]:

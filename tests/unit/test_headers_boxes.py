@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,41 @@ def test_hostile_counts_and_lengths_cost_nothing_and_raise_nothing_else(form: st
             continue
         (frame,) = found.frames
         assert frame.width > 0 and frame.height > 0 and frame.channels > 0
+
+
+def full_box(kind: bytes, body: bytes, version: int = 0) -> bytes:
+    return (12 + len(body)).to_bytes(4, "big") + kind + bytes([version, 0, 0, 0]) + body
+
+
+def grid_of_one_item(tiles: int, places: bytes) -> bytes:
+    """An AVIF whose picture is a grid that names its only tile many times; ``places`` is its iloc."""
+    pair = (1).to_bytes(2, "big"), (2).to_bytes(2, "big")
+    items = full_box(b"infe", pair[0] + b"\0\0grid\0", 2) + full_box(b"infe", pair[1] + b"\0\0av01\0", 2)
+    named = pair[0] + tiles.to_bytes(2, "big") + pair[1] * tiles
+    extent = full_box(b"ispe", (64).to_bytes(4, "big") * 2)
+    properties = (8 + len(extent)).to_bytes(4, "big") + b"ipco" + extent
+    properties += full_box(b"ipma", (1).to_bytes(4, "big") + pair[0] + b"\1\1")
+    meta = full_box(b"pitm", pair[0]) + full_box(b"iinf", pair[1] + items)
+    meta += full_box(b"iref", (8 + len(named)).to_bytes(4, "big") + b"dimg" + named)
+    meta += (8 + len(properties)).to_bytes(4, "big") + b"iprp" + properties + full_box(b"iloc", places)
+    return b"\0\0\0\x18ftypavif\0\0\0\0avifmif1" + full_box(b"meta", meta)
+
+
+def test_a_tile_that_is_named_often_is_looked_at_once() -> None:
+    extents = 500
+    places = b"\x44\0\0\1\0\2\0\0" + extents.to_bytes(2, "big") + b"\xff\xff\xff\xf0\0\0\0\x64" * extents
+    found = parse(grid_of_one_item(4000, places))
+    assert len(found.defects) == 1  # of two million places beyond the end the farthest is told
+    assert "the file has" in found.defects[0]
+
+
+def test_extents_without_a_size_are_not_counted_out() -> None:
+    """Their number costs the file two bytes, and cost us an entry each."""
+    tracemalloc.start()
+    try:
+        items = 1500
+        each = b"".join(number.to_bytes(2, "big") + b"\0\0\xff\xff" for number in range(items))
+        parse(grid_of_one_item(1, b"\0\0" + items.to_bytes(2, "big") + each))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
