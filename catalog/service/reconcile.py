@@ -90,6 +90,8 @@ class Reconcile:
         self._elsewhere: list[Job] = []
         """In flight already, for an event: read before the walk looked, perhaps. Inspected when that is done."""
         self.began_ms = now_ms()
+        self.walk_seconds = 0.0
+        """What the walk alone took: reading what it found is no reason to look less often."""
         self._fresh = not session.waiting and not session.recorder.batch.question(
             "SELECT 1 FROM root_count WHERE root_id = ? AND n_files > 0", (root.root_id,)
         )
@@ -160,7 +162,9 @@ class Reconcile:
     def _step(self, seconds: float) -> None:
         session = self.session
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
-            self._walk_on(time.monotonic() + seconds)
+            began = time.monotonic()
+            self._walk_on(began + seconds)
+            self.walk_seconds += time.monotonic() - began
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
             plan = Plan(self.tally, fresh=self._fresh, heard=self._heard, run_id=self.run_id)
@@ -171,7 +175,9 @@ class Reconcile:
             session.pool.flush()
         waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS or self._starved
         if waits and not session.busy() and self._walker is not None:
+            began = time.monotonic()
             self._walker.wait(seconds)
+            self.walk_seconds += time.monotonic() - began
         if waits and not session.busy() and self._queue:
             time.sleep(min(seconds, 0.05))  # the rate limit holds the next file back
         session.pump(seconds if waits and session.busy() else 0.0)

@@ -86,7 +86,6 @@ class ShareWatch:
         self._unwatched: list[tuple[bytes, int]] = []
         """Those that had no watch when it was asked first."""
         self._next_audit = 0.0
-        self._pass_began = 0.0
         self._next_guard = 0.0
         self._next_health = 0.0
         self._next_absence = 0.0
@@ -275,7 +274,6 @@ class ShareWatch:
             request = self._next_pass(now)
             if request is None:
                 return False
-            self._pass_began = now
             self._current = self._begin(request), request
         reconcile, request = self._current
         reconcile.step(STEP_SECONDS)
@@ -334,7 +332,7 @@ class ShareWatch:
             self.events.audit(reconcile.folders)
             self._unaudited.clear()
             self._unwatched.clear()
-            self.events.clock.finished(now, now - self._pass_began)
+            self.events.clock.finished(now, reconcile.walk_seconds)
             if self._hurried:
                 self.events.clock.hurry()
         elif not self.events.uncovered:

@@ -40,7 +40,7 @@ class ReconcileClock:
         return self._due
 
     def finished(self, now: float, scan_seconds: float) -> None:
-        """A reconcile ended at ``now`` and took ``scan_seconds``: sets the time of the next."""
+        """A reconcile ended at ``now``, and its walk took ``scan_seconds``: sets the time of the next."""
         interval = self.interval_seconds
         if self._jitter:
             interval *= self._chance.uniform(0.75, 1.25)

@@ -66,6 +66,21 @@ def test_events_lost_during_a_whole_pass_are_made_up_for_by_the_next(tmp_path: P
             watching.until(lambda: true_to(home, share), 60.0)
 
 
+def test_files_that_take_long_to_read_do_not_put_off_the_next_look(tmp_path: Path, share: Path) -> None:
+    """Else a first scan of three hours would be followed by a day without any look at a polled share."""
+    for shade in range(20):
+        picture(share / f"{shade}.tif", shade)
+    rate = 20 * (share / "1.tif").stat().st_size // 2
+    with cataloguing_in(
+        tmp_path, watch_mode="poll", poll_interval_seconds=0.1, max_rate_bytes=rate, quiet_seconds=0.0
+    ) as home:
+        home.add(share)
+        with home.watching() as watching:
+            watching.until(lambda: true_to(home, share), 60.0)
+            picture(share / "late.tif", 500)
+            watching.until(lambda: true_to(home, share), 8.0)
+
+
 def test_thousand_new_folders_do_not_make_a_thousand_passes(home: Cataloguing, share: Path) -> None:
     home.add(share)
     with home.watching() as watching:
