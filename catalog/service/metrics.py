@@ -232,9 +232,10 @@ class Metrics:
             now = time.monotonic()
             self._next_verified = now + max(VERIFIED_SECONDS, (now - began) / VERIFIED_DUTY)
         let_go(connection)
-        real = os.path.realpath(os.fsencode(self._path))
+        # Of the folder: a link at the path itself is replaced, wherever it leads.
+        folder = os.path.realpath(os.path.dirname(os.fsencode(self._path)) or b".")
         for root in roots:
-            if real.startswith(root.path.rstrip(b"/") + b"/"):
+            if (folder + b"/").startswith(root.path.rstrip(b"/") + b"/"):
                 self._tell(f"{self._path} lies inside the share {root.name}: not written")
                 return
         write(self._path, text(families(self.counters, roots, backlog, self._verified)))

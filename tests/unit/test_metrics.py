@@ -138,6 +138,19 @@ def test_nothing_is_written_into_a_share_and_trouble_is_told_once(
     ]
 
 
+def test_a_link_in_a_share_that_leads_out_of_it_is_not_replaced(tmp_path: Path) -> None:
+    with Shelf(tmp_path / "home") as shelf:
+        inside, outside = tmp_path / "in-share", tmp_path / "outside.prom"
+        inside.mkdir()
+        link = inside / "catalog.prom"
+        link.symlink_to(outside)
+        shelf.roots.add(os.fsencode(inside))
+        with opened(shelf.database) as connection:
+            Metrics(str(link), shelf.database)._once(connection)
+    assert link.is_symlink()
+    assert not outside.exists()
+
+
 def test_thread_goes_on_after_an_error_and_ends_when_told(tmp_path: Path, eventually: Any) -> None:
     path = tmp_path / "out" / "catalog.prom"
     with shelf_with_files(tmp_path) as shelf:
