@@ -70,7 +70,7 @@ def test_files_that_take_long_to_read_do_not_put_off_the_next_look(tmp_path: Pat
     """Else a first scan of three hours would be followed by a day without any look at a polled share."""
     for shade in range(20):
         picture(share / f"{shade}.tif", shade)
-    rate = 20 * (share / "1.tif").stat().st_size // 2
+    rate = 20 * (share / "1.tif").stat().st_size * 2 // 3
     with cataloguing_in(
         tmp_path, watch_mode="poll", poll_interval_seconds=0.1, max_rate_bytes=rate, quiet_seconds=0.0
     ) as home:
@@ -78,7 +78,7 @@ def test_files_that_take_long_to_read_do_not_put_off_the_next_look(tmp_path: Pat
         with home.watching() as watching:
             watching.until(lambda: true_to(home, share), 60.0)
             picture(share / "late.tif", 500)
-            watching.until(lambda: true_to(home, share), 8.0)
+            watching.until(lambda: true_to(home, share), 12.0)
 
 
 def test_thousand_new_folders_do_not_make_a_thousand_passes(home: Cataloguing, share: Path) -> None:

@@ -1,0 +1,443 @@
+"""Acceptance of the watching on real mounts: each scenario in a user and mount namespace of its own, without root.
+
+This file is also the program that runs inside: ``python -m tests.kernel.test_acceptance_mounted SCENARIO FOLDER``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import assert_record_is_truth, untrue
+from tests.asking import open_to_all, picture, truth
+from tests.in_process import Cataloguing, cataloguing_in
+from tests.kernel.faulty_share import FaultyShare
+from tests.kernel.test_review_mounted import mount, umount
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+WATCHES = Path("/proc/sys/user/max_inotify_watches")
+
+
+def folders(base: Path, *names: str) -> tuple[Path, ...]:
+    made = tuple(base / name for name in names)
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def fill(folder: Path, number: int, first: int = 0) -> None:
+    for shade in range(first, first + number):
+        picture(folder / f"{shade % 7}" / f"{shade}.tif", shade)
+
+
+def state(home: Cataloguing) -> str:
+    return str(home.ask("SELECT state FROM v_root")[0]["state"])
+
+
+def true_to(home: Cataloguing, store: Path) -> bool:
+    """Whether the record says what is beneath, and nothing of it is in doubt."""
+    doubt = home.ask("SELECT 1 FROM file WHERE presence = 2") or home.ask("SELECT 1 FROM job")
+    return not doubt and home.ask.record() == truth(store)
+
+
+def nothing_invented(home: Cataloguing) -> None:
+    assert home.ask.events("missing", "moved", "touched", "changed") == []
+    assert home.ask("SELECT 1 FROM file WHERE presence = 3") == []
+
+
+# ------------------------------------------------------------------------------------------- local mounts
+
+
+def too_few_watches(base: Path) -> None:
+    """T8: folders that get no watch are polled, counted and shown."""
+    (share,) = folders(base, "share")
+    mount("-t", "tmpfs", "share", share)
+    for number in range(40):
+        (share / f"{number:02}").mkdir()
+    WATCHES.write_text("20")
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
+        for number in range(40):
+            picture(share / f"{number:02}" / "x.tif", number)
+        watching.until(lambda: len(home.ask.record()) == 40 and not untrue(home.ask, share))
+        (root,) = home.ask("SELECT * FROM root")
+        assert root["uncovered_dirs"] >= 20, root
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def unmounted_and_back(base: Path) -> None:
+    """T10: nothing is missing while the share is away, and nothing is read again when it is back."""
+    store, share = folders(base, "store", "share")
+    mount("-t", "tmpfs", "store", store)
+    fill(store, 100)
+    mount("--bind", store, share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
+        watching.turns(0.3)
+        read, compared = home.session.bytes_read, home.ask("SELECT last_reconcile_ms FROM root")
+        umount(share)
+        watching.until(lambda: state(home) == "offline")
+        watching.turns(0.5)
+        nothing_invented(home)
+        mount("--bind", store, share)
+        watching.until(lambda: state(home) == "online")
+        watching.until(lambda: home.ask("SELECT last_reconcile_ms FROM root") != compared)
+        nothing_invented(home)
+        assert home.session.bytes_read == read
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def layers_of_an_overlay(base: Path) -> None:
+    """T14: files that are written beneath, into either layer."""
+    (store,) = folders(base, "store")
+    mount("-t", "tmpfs", "store", store)
+    lower, upper, work, share = folders(store, "lower", "upper", "work", "share")
+    fill(lower, 10)
+    fill(upper, 10, 50)
+    try:
+        mount("-t", "overlay", "o", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", share)
+    except subprocess.CalledProcessError:
+        print("no overlay in a namespace of one's own")
+        raise SystemExit(77) from None
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: len(home.ask.record()) == 20)
+        assert home.ask("SELECT mode FROM root") == [{"mode": "poll"}]
+        picture(lower / "1" / "new below.tif", 100)
+        picture(upper / "1" / "new above.tif", 101)
+        picture(upper / "2" / "51.tif", 102)
+        watching.until(lambda: len(home.ask.record()) == 22 and not untrue(home.ask, share))
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def folder_bound_twice(base: Path) -> None:
+    """T25: each file once for each of its paths."""
+    (share,) = folders(base, "share")
+    fill(share / "one", 5)
+    (share / "two").mkdir()
+    mount("--bind", share / "one", share / "two")
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: len(home.ask.record()) == 10 and not untrue(home.ask, share))
+        picture(share / "one" / "late.tif", 50)
+        watching.until(lambda: len(home.ask.record()) == 12 and not untrue(home.ask, share))
+        umount(share / "two")
+        watching.turns(1.0)
+        assert not untrue(home.ask, share) or home.ask.events("missing") == []
+
+
+def full_disk_of_the_catalogue(base: Path) -> None:
+    """T23: what does not fit is recorded when there is room."""
+    share, small = folders(base, "share", "small")
+    fill(share, 300)
+    mount("-t", "tmpfs", "-o", "size=900k", "small", small)
+    words = [sys.executable, "-m", "catalog", "-d", small / "catalog.sqlite3", "scan", share]
+    first = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert first.returncode == 3, first
+    assert "full" in first.stderr.lower() or "space" in first.stderr.lower(), first.stderr
+    mount("-o", "remount,size=100m", small)
+    second = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second
+    assert_record_is_truth(small / "catalog.sqlite3", share)
+
+
+# --------------------------------------------------------------------------------- files that change beneath
+
+
+def server_is_killed(base: Path, start: Callable[[Path, Path], Callable[[], None]]) -> None:
+    """T13: what changes beneath is found by polling; nothing is missing for the death of the server.
+
+    ``start`` mounts a folder at another, and gives what kills the server."""
+    number = int(os.environ.get("FILES", "40"))
+    store, share = folders(base, "store", "share")
+    fill(store, number)
+    kill = start(store, share)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.4, mass_missing_files=100_000) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask("SELECT mode FROM root") == [{"mode": "poll"}]
+        fill(store, number // 2, first=1000)
+        for shade in range(0, number, 2):
+            picture(store / f"{shade % 7}" / f"{shade}.tif", 2000 + shade)
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == []
+        kill()
+        watching.until(lambda: state(home) != "online")
+        picture(store / "meanwhile.tif", 5000)
+        (store / "1" / "1.tif").unlink()
+        watching.turns(1.0)
+        assert home.ask.events("missing", "moved") == []
+        umount(share)
+        watching.turns(0.5)
+        assert home.ask.events("missing", "moved") == []
+        kill = start(store, share)
+        watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == ["missing 1.tif"]
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+    kill()
+    umount(share)
+
+
+def server_of_ours_is_killed(base: Path) -> None:
+    def start(store: Path, share: Path) -> Callable[[], None]:
+        server = FaultyShare(store, share, base / "rules.json")
+        server.start()
+        return server.kill
+
+    server_is_killed(base, start)
+
+
+def bindfs_is_killed(base: Path) -> None:
+    if shutil.which("bindfs") is None:
+        print("bindfs is not installed")
+        raise SystemExit(77)
+
+    def start(store: Path, share: Path) -> Callable[[], None]:
+        server = subprocess.Popen(["bindfs", "-f", "--no-allow-other", store, share], stderr=subprocess.PIPE)
+        assert server.stderr is not None
+        while os.fsencode(share) not in Path("/proc/self/mountinfo").read_bytes():
+            if server.poll() is not None:
+                print("no bindfs here:", server.stderr.read().decode().strip())
+                raise SystemExit(77)
+
+        def kill() -> None:
+            assert server.stderr is not None
+            server.kill()
+            server.wait()
+            server.stderr.close()
+
+        return kill
+
+    server_is_killed(base, start)
+
+
+def faulty(base: Path, number: int = 20) -> tuple[Path, Path, FaultyShare]:
+    store, share = folders(base, "store", "share")
+    fill(store, number)
+    server = FaultyShare(store, share, base / "rules.json")
+    server.start()
+    return store, share, server
+
+
+def ended(base: Path, share: Path, server: FaultyShare) -> None:
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+    server.kill()
+    server.unmount()
+
+
+def errors_of_some_paths(base: Path) -> None:
+    """A file that cannot be read has that state; what cannot be looked at or listed is unknown, never missing."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        server.set(
+            {"op": "read", "match": "3/10.tif", "errno": errno.EIO},
+            {"op": "lookup", "match": "4/4.tif", "errno": errno.ESTALE},
+            {"op": "readdir", "match": "5", "errno": errno.EIO},
+            {"op": "getattr", "match": "6/6.tif", "errno": errno.EACCES},
+        )
+        picture(store / "3" / "10.tif", 100)
+        (store / "5" / "5.tif").unlink()
+        picture(store / "late.tif", 101)
+        watching.until(lambda: home.ask.states().get("3/10.tif") == "unreadable")
+        watching.until(lambda: home.ask.states().get("late.tif") == "present")
+        watching.turns(1.5)
+        assert home.ask.events("missing", "moved") == []
+        assert home.ask.states()["5/5.tif"] != "missing"
+        server.set()
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == ["missing 5.tif"]
+    ended(base, share, server)
+
+
+def errors_of_the_whole_share(base: Path) -> None:
+    """EIO and ESTALE everywhere: the share is away, and nothing is concluded from it."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        for number in (errno.EIO, errno.ESTALE):
+            server.set({"op": "any", "match": "", "errno": number})
+            picture(store / "late.tif", number)
+            watching.until(lambda: state(home) == "offline")
+            watching.turns(0.7)
+            assert home.ask.events("missing", "moved") == []
+            server.set()
+            watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+    ended(base, share, server)
+
+
+def hang_of_one_file(base: Path) -> None:
+    """A file whose reading never ends costs that file: all others are catalogued meanwhile."""
+    store, share, server = faulty(base)
+    server.set({"op": "read", "match": "3/3.tif", "hang": True})
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3, decode_seconds=1.0, workers=2) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: list(home.ask.states().values()).count("present") == 19, 60.0)
+        picture(store / "late.tif", 100)
+        watching.until(lambda: home.ask.states().get("late.tif") == "present", 60.0)
+        assert home.ask.events("missing", "moved") == []
+        server.set()
+        watching.until(lambda: true_to(home, store), 100.0)
+    ended(base, share, server)
+
+
+def hang_of_the_whole_share(base: Path) -> None:
+    """Nothing answers any more, and then it does."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3, guard_deadline_seconds=0.7) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        server.set({"op": "any", "match": "", "hang": True})
+        picture(store / "late.tif", 100)
+        watching.until(lambda: state(home) == "hung")
+        watching.turns(1.0)
+        assert home.ask.events("missing", "moved") == []
+        server.set()
+        watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+    ended(base, share, server)
+
+
+# ---------------------------------------------------------------------------------------- without privileges
+
+
+def closed_folder(base: Path) -> None:
+    """T9, as nobody: what is in a folder that may not be entered is unknown, never missing."""
+    share = base / "share"
+    fill(share, 30)
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, share))
+        (watch,) = watching.daemon.watches.values()
+        for mode in (0o000, 0o100, 0o400):
+            os.chmod(share / "3", mode)
+            assert not os.access(share / "3", os.R_OK | os.X_OK)
+            for _ in range(4):
+                watch.hints.ask_reconcile()
+                watching.turns(0.3)
+            assert home.ask.events("missing", "moved") == [], oct(mode)
+            assert home.ask("SELECT 1 FROM file WHERE presence = 3") == []
+        os.chmod(share / "3", 0o755)
+        picture(share / "3" / "late.tif", 50)
+        watching.until(lambda: true_to(home, share))
+        assert home.ask.events("missing", "moved") == []
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+# ----------------------------------------------------------------------------------------------- running
+
+QUICK = (too_few_watches, unmounted_and_back)
+SLOW = (
+    layers_of_an_overlay,
+    folder_bound_twice,
+    full_disk_of_the_catalogue,
+    server_of_ours_is_killed,
+    bindfs_is_killed,
+    errors_of_some_paths,
+    errors_of_the_whole_share,
+    hang_of_one_file,
+    hang_of_the_whole_share,
+)
+SCENARIOS = {each.__name__: each for each in (*QUICK, *SLOW, closed_folder)}
+
+
+def run(prefix: list[str], scenario: str, folder: Path, **environment: str) -> None:
+    ran = subprocess.run(
+        [*prefix, sys.executable, "-m", "tests.kernel.test_acceptance_mounted", scenario, folder],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    if ran.returncode == 77:
+        pytest.skip(ran.stdout.strip())
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def namespaces() -> list[str]:
+    prefix = ["unshare", "-Urmpf", "--kill-child", "--mount-proc"]
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"no user and mount namespaces on this machine: {error}")
+    return prefix
+
+
+@pytest.mark.parametrize("scenario", [each.__name__ for each in QUICK])
+def test_mounted(namespaces: list[str], scenario: str, tmp_path: Path) -> None:
+    run(namespaces, scenario, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", [each.__name__ for each in SLOW])
+def test_mounted_at_length(namespaces: list[str], scenario: str, tmp_path: Path) -> None:
+    run(namespaces, scenario, tmp_path, FILES="1000")
+
+
+CHILD = (
+    "import subprocess, sys, catalog.service.daemon; subprocess.run([sys.executable, '-c', ''], check=True)"
+)
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> list[str]:
+    """The words before a command that may not enter closed folders; none if we are no root already.
+
+    Nobody, who owns ``tmp_path`` then; or, where an interpreter below /root is closed to everybody else, root without
+    the capabilities that open closed doors."""
+    if os.geteuid() != 0:
+        return []
+    without = "-dac_override,-dac_read_search"
+    nobody = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+    said = ""
+    for prefix in (nobody, ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}"]):
+        try:
+            words = [*prefix, sys.executable, "-c", CHILD]
+            subprocess.run(words, check=True, capture_output=True, timeout=60, cwd=CHECKOUT)
+        except (OSError, subprocess.SubprocessError) as error:
+            said = str(error)
+            continue
+        if prefix is nobody:
+            os.chown(tmp_path, NOBODY, NOBODY)
+            open_to_all(tmp_path)
+        return prefix
+    pytest.skip(f"nothing here takes root its privileges: {said}")
+
+
+@pytest.mark.slow
+def test_closed_folder_makes_nothing_missing(unprivileged: list[str], tmp_path: Path) -> None:
+    run(unprivileged, "closed_folder", tmp_path)
+
+
+if __name__ == "__main__":
+    SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
