@@ -134,7 +134,13 @@ class Roots:
         return None
 
     def add(self, path: bytes, name: str | None = None, actor: str | None = None) -> Root:
-        """Register a share. Raises UsageError for a root in or around another one, or a name that is taken."""
+        """Register a share. Raises UsageError for a root in or around another one, for a name that is taken or
+        cannot be shown."""
+        if name is not None and printable(name) != name:
+            raise UsageError(
+                f"no name for a share: {printable(name)}",
+                hint="a name is words that can be shown, and not bytes",
+            )
         alone = not self._batch.open
         self._batch.begin()  # first: nobody else adds a share between the look and the row
         try:

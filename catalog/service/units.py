@@ -57,8 +57,11 @@ class Program:
 
     @property
     def command(self) -> str:
-        """As the words of an Exec line (systemd.service(5), "Command lines")."""
-        return " ".join(map(_quoted, self.words))
+        """As the words of an Exec line (systemd.service(5), "Command lines"): variables are put into all of them but
+        the first."""
+        return " ".join(
+            [_quoted(self.words[0]), *(_quoted(word).replace("$", "$$") for word in self.words[1:])]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ def plan(wanted: Wanted, where: Places) -> dict[str, str]:
     """Path → content of everything that is to be written. Raises UsageError for what cannot work."""
     for share in wanted.shares:
         _refuse_hidden_share(share, user=wanted.user)
+    for word in (*wanted.program.words, wanted.metrics_folder or ""):
+        _refuse_unwritable(word)
     files = {os.path.join(where.units, name): rendered(text, wanted) for name, text in shipped().items()}
     state = os.path.dirname(SERVICE_DATABASE)
     if where.sysusers is not None:
@@ -178,11 +183,17 @@ def _quoted(word: str) -> str:
     word = word.replace("%", "%%")
     if re.fullmatch(r"[\w@%+=:,./-]+", word, re.ASCII):
         return word
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$") + '"'
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(folder + "/") for folder in folders)
+
+
+def _refuse_unwritable(path: str) -> None:
+    """A line's end would begin a line of its own in a unit, and a unit is UTF-8."""
+    if printable(path) != path:
+        raise UsageError(f"a unit cannot name {printable(path)}", hint="give that folder a plainer name")
 
 
 def _refuse_hidden_share(share: str, *, user: bool) -> None:

@@ -158,7 +158,8 @@ def copy_into(connection: sqlite3.Connection, database: str, partial: bytes) -> 
     with translated(database):
         connection.execute("PRAGMA query_only=OFF")  # which refuses VACUUM INTO, too
     try:
-        connection.execute("VACUUM INTO ?", (os.fsdecode(partial),))
+        # As bytes: the name of a folder need not be UTF-8.
+        connection.execute("VACUUM INTO CAST(? AS TEXT)", (partial,))
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0)
         name = str(getattr(error, "sqlite_errorname", ""))

@@ -93,6 +93,12 @@ def test_a_place_inside_a_share_is_refused(database: Path, tmp_path: Path) -> No
     back_up(str(database), str(tmp_path / "pictures-copy"))
 
 
+def test_the_name_of_a_backup_need_not_be_utf8(database: Path, tmp_path: Path) -> None:
+    place = os.fsencode(tmp_path) + b"/r\xfcck"
+    assert back_up(str(database), os.fsdecode(place)).path == place
+    assert os.path.isfile(place)
+
+
 @pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal", ".lock"])
 def test_the_catalogue_itself_is_no_place_for_its_backup(database: Path, ending: str) -> None:
     with pytest.raises(UsageError, match="the catalogue itself"):

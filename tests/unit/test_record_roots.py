@@ -49,6 +49,9 @@ def test_a_share_is_named_after_its_folder_and_names_are_unique(shelf: Shelf) ->
         shelf.roots.named("scan")
     with pytest.raises(UsageError, match="exists already"):
         shelf.roots.add(b"/e", "scans")
+    for name in ("a\udcffb", "a\nb"):  # as typed in a shell: bytes that are no text, a line's end
+        with pytest.raises(UsageError, match="no name for a share"):
+            shelf.roots.add(b"/e", name)
     assert [root.name for root in shelf.roots.all()] == ["d\\xff", "scans", "scans-2", "scans-3", "share"]
 
 

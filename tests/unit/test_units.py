@@ -53,6 +53,21 @@ def test_module_of_an_interpreter_and_odd_paths_are_written_as_systemd_reads_the
     assert "ExecStart=/usr/bin/python3.11 -m catalog watch\n" in rendered(text, Wanted(module))
 
 
+def test_no_variable_is_looked_for_in_a_program_or_a_folder() -> None:
+    """systemd takes the program's path and folders as they are, and would find no $$ there."""
+    text = shipped()["catalog.service"]
+    made = keys(rendered(text, Wanted(Program(("/srv/a $x/catalog", "$y z")), metrics_folder="/srv/$HOME")))
+    assert made["ExecStart"] == '"/srv/a $x/catalog" "$$y z" watch'
+    assert made["ReadWritePaths"] == '-"/srv/$HOME"'
+
+
+@pytest.mark.parametrize("odd", ["/srv/two\nUser=root", "/srv/\udcff"])
+def test_a_path_that_would_write_lines_of_its_own_is_refused(odd: str) -> None:
+    for wanted in (Wanted(PLAIN, metrics_folder=odd), Wanted(Program((odd,)))):
+        with pytest.raises(UsageError, match="a unit cannot name /srv"):
+            plan(wanted, Places("/units"))
+
+
 def test_share_in_a_home_opens_homes_for_reading_and_only_then() -> None:
     text = shipped()["catalog.service"]
     assert keys(rendered(text, Wanted(PLAIN, ("/home/ada/scans",))))["ProtectHome"] == "read-only"
