@@ -8,14 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
+from tests.warm_start import Starter
 
 T = TypeVar("T")
 
@@ -156,13 +159,14 @@ class Ran:
 
 
 class CatalogCli:
-    """Runs ``python -m catalog`` as a real process with a home of its own.
+    """Runs ``python -m catalog`` as a real process with a home of its own; called, by ``warm_start``.
 
     The database and the configuration are named by the environment: a developer's real catalogue in
     ``/var/lib/catalog`` is never touched. ``env={"CATALOG_DATABASE": None}`` takes a variable away.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, starter: Callable[[], Starter] | None = None) -> None:
+        self._starter = starter
         self.home = home
         self.database = home / "catalog.sqlite3"
         self.config = home / "catalog.toml"
@@ -204,6 +208,8 @@ class CatalogCli:
         **options: Any,
     ) -> Ran:
         """Run to the end. A run that takes longer than ``timeout`` seconds is killed and fails the test."""
+        if self._starter is not None and stdin is None and not self._is_special(**options):
+            return self._warm(words, timeout, **options)
         if stdin is not None:
             options["stdin"] = subprocess.PIPE
         with self.start(*words, start_new_session=True, **options) as started:
@@ -214,6 +220,41 @@ class CatalogCli:
                 raise
         return Ran(started.returncode, stdout or b"", (stderr or b"").decode(errors="backslashreplace"))
 
+    @staticmethod
+    def _is_special(*, env: Mapping[str, str | None] | None = None, **options: Any) -> bool:
+        """Whether the start of the interpreter is part of what is tested."""
+        changed = set(env or ())
+        return bool(options.keys() - {"cwd"}) or any(
+            name.startswith(("PYTHON", "LC_", "LANG", "LD_", "PATH")) for name in changed
+        )
+
+    def _warm(
+        self,
+        words: Sequence[str | bytes | os.PathLike[str]],
+        timeout: float,
+        *,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> Ran:
+        assert self._starter is not None
+        starter = self._starter()
+        with (
+            open(os.devnull, "rb") as nothing,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.TemporaryFile() as stderr,
+        ):
+            descriptors = [stream.fileno() for stream in (nothing, stdout, stderr)]
+            code = starter.run(
+                words,
+                cwd=str(cwd or self.home),
+                environment=self.environment(env),
+                descriptors=descriptors,
+                timeout=timeout,
+            )
+            for stream in (stdout, stderr):
+                stream.seek(0)
+            return Ran(code, stdout.read(), stderr.read().decode(errors="backslashreplace"))
+
 
 def _steers_catalog(name: str) -> bool:
     return name.startswith(("CATALOG_", "XDG_", "PYTHON")) or name in (
@@ -223,7 +264,14 @@ def _steers_catalog(name: str) -> bool:
     )
 
 
+@pytest.fixture(scope="session")
+def warm_starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    starter = Starter(CatalogCli(tmp_path_factory.mktemp("starter")).environment())
+    yield starter
+    starter.close()
+
+
 @pytest.fixture
-def catalog_cli(tmp_path_factory: pytest.TempPathFactory) -> CatalogCli:
+def catalog_cli(tmp_path_factory: pytest.TempPathFactory, warm_starter: Starter) -> CatalogCli:
     """``catalog_cli("scan", folder).json``; see ``CatalogCli``."""
-    return CatalogCli(tmp_path_factory.mktemp("home"))
+    return CatalogCli(tmp_path_factory.mktemp("home"), lambda: warm_starter)
