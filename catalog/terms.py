@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -434,11 +435,39 @@ class Limits:
     """Pixels of one image that are decoded; Pillow's own bomb limit."""
     decode_bytes: int = 1 << 30
     """Largest file that is held in memory and decoded; larger ones are hashed in a stream and recorded
-    ``unverified``, reason "too large: raise decode_limit_bytes"."""
+    ``unverified``."""
     memory_bytes: int = 4 << 30
     """RLIMIT_AS of a worker."""
     seconds: float = 120.0
     """Time for one file in one phase, by the parent's clock."""
+
+    @property
+    def _settings(self) -> dict[str, float]:
+        return {
+            "decode_limit_pixels": self.decode_pixels,
+            "decode_limit_bytes": self.decode_bytes,
+            "worker_memory_bytes": self.memory_bytes,
+            "decode_seconds": self.seconds,
+        }
+
+    def too_large(self, setting: str, needed: int) -> str | None:
+        """Why a file that needs so much of a setting is not decoded; None when it may be."""
+        return f"too large: raise {setting} to {needed}" if needed > self._settings[setting] else None
+
+    def exhausted(self, what: str, setting: str) -> str:
+        """Why a file was given up that took all that a setting allows, and nobody knows how much it needs."""
+        return f"{what}: raise {setting} above {self._settings[setting]:.15g}"
+
+    def lifted(self, reason: str | None) -> bool:
+        """Whether the limit at which a file was given up, for this reason, is higher by now."""
+        found = _LIMIT_NAMED.search(reason or "")
+        if found is None or found[1] not in self._settings:
+            return False
+        limit, noted = self._settings[found[1]], float(found[3]) if "." in found[3] else int(found[3])
+        return limit >= noted if found[2] == "to" else limit > noted
+
+
+_LIMIT_NAMED: Final = re.compile(r": raise ([a-z_]+) (to|above) ([0-9]+(?:\.[0-9]+)?)(?![0-9.])")
 
 
 # -------------------------------------------------------------------------------------------- the stages

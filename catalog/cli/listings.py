@@ -105,7 +105,7 @@ def _files_listing() -> Listing:
     from catalog.cli.output import Column, Listing
 
     pixels = Column(
-        "pixels", lambda row: f"{row['width']}×{row['height']}" if row["width"] else None, right=True
+        "pixels", lambda row: f"{row['width']}x{row['height']}" if row["width"] else None, right=True
     )
     return Listing(
         "files",

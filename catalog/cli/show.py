@@ -135,7 +135,7 @@ def _facts(history: History) -> list[tuple[str, str | None]]:
         reason = f": {analysis.reason}" if analysis.reason else ""
         pairs.append(("fidelity", analysis.fidelity.value + reason))
     if image is not None:
-        shape = f"{image.width}×{image.height} {image.model} {image.dtype}"
+        shape = f"{image.width}x{image.height} {image.model} {image.dtype}"
         more = f", {counted(image.frames, 'page')}" if image.frames > 1 else ""
         turned = f", Orientation {image.orientation}" if image.orientation != 1 else ""
         pairs.append(("image", f"{image.format}, {shape}{more}{turned}"))

@@ -72,12 +72,14 @@ class Death:
         """In plain words why the file has no digests (READING) or no samples (DECODING)."""
         reading = phase is Phase.READING
         if self.cause is Cause.DEADLINE:
-            return f"{'reading ' if reading else ''}took longer than {limits.seconds:g} s"
+            words = f"{'reading ' if reading else ''}took longer than {limits.seconds:g} s"
+            return words if reading else limits.exhausted(words, "decode_seconds")
         if self.cause is Cause.NONSENSE:
             return "the decoder gave an answer that cannot be read"
         agent = "reader" if reading else "decoder"
         if self._for_want_of_memory(limits):
-            return f"needs more memory than the limit of {human_size(limits.memory_bytes)}"
+            words = f"needs more memory than the limit of {human_size(limits.memory_bytes)}"
+            return limits.exhausted(words, "worker_memory_bytes")
         if self.from_outside:
             return f"the {agent} was killed ({self._signal_name()}), perhaps for want of memory"
         if self.code is not None and self.code < 0:

@@ -17,15 +17,12 @@ from typing import Final
 from catalog.pixels.digest import combined, frame_digests
 from catalog.pixels.near import near_hash
 from catalog.pixels.raster import (
-    TOO_LARGE,
-    TOO_LARGE_FOR_MEMORY,
     Decoded,
     decode_frames,
     orientation_of,
     worded,
     worst,
 )
-from catalog.pixels.reading import TOO_LARGE as TOO_LARGE_FILE
 from catalog.pixels.structure import Frame, NotAnImage, Structure, parse
 from catalog.terms import Analysis, Fidelity, ImageFacts, Layout, Limits, Loaders, Page
 
@@ -98,8 +95,8 @@ def analyse(
 
 
 def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) -> Analysis:
-    if len(content) > limits.decode_bytes:
-        return Analysis(Fidelity.UNVERIFIED, TOO_LARGE_FILE)
+    if reason := limits.too_large("decode_limit_bytes", len(content)):
+        return Analysis(Fidelity.UNVERIFIED, reason)
     try:
         structure = parse(content, full_values=full_values, checksums=False)
         if structure.format == "PNG" and len(structure.frames) > 1:
@@ -110,14 +107,15 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
             return _without_header_parser(content, error.format, limits)
         return Analysis(Fidelity.UNDECODABLE, str(error))
     except MemoryError:
-        return Analysis(Fidelity.UNDECODABLE, "not enough memory to read its header")
+        words = limits.exhausted("not enough memory to read its header", "worker_memory_bytes")
+        return Analysis(Fidelity.UNDECODABLE, words)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         return Analysis(Fidelity.UNDECODABLE, f"its header defeats the parser: {worded(error)}")
     pages: list[Page] = []
     results: list[tuple[Frame, Decoded, Page]] = []
     near = None
     for frame, outcome in decode_frames(structure, content, limits):
-        page, decoded = _page(structure, frame, outcome)
+        page, decoded = _page(structure, frame, outcome, limits)
         pages.append(page)
         if frame.counted:
             if not results:
@@ -145,7 +143,7 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
     )
 
 
-def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, Decoded]:
+def _page(structure: Structure, frame: Frame, decoded: Decoded, limits: Limits) -> tuple[Page, Decoded]:
     """One image with its digests; those of a thumbnail that proves nothing are left out."""
     pixels = view = None
     raster = decoded.raster
@@ -153,7 +151,8 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded) -> tuple[Page, D
         try:
             pixels, view = frame_digests(raster, orientation_of(structure, frame))
         except MemoryError:
-            decoded = Decoded(None, Fidelity.UNDECODABLE, "not enough memory for its view")
+            words = limits.exhausted("not enough memory for its view", "worker_memory_bytes")
+            decoded = Decoded(None, Fidelity.UNDECODABLE, words)
             pixels = view = None
     if not frame.counted and not decoded.fidelity.sound:
         pixels = view = None
@@ -238,11 +237,12 @@ def _without_header_parser(content: bytes | memoryview, format_name: str, limits
     except ImportError:
         raise
     except MemoryError:
-        return Analysis(Fidelity.UNDECODABLE, "not enough memory to decode it")
+        words = limits.exhausted("not enough memory to decode it", "worker_memory_bytes")
+        return Analysis(Fidelity.UNDECODABLE, words)
     except Exception as error:  # noqa: BLE001 (decoders raise anything on hostile bytes)
         return Analysis(Fidelity.UNDECODABLE, f"{format_name}: {worded(error)}")
     structure = Structure(format_name, (frame,), Layout(format_name), 1)
-    page, decoded = _page(structure, frame, decoded)
+    page, decoded = _page(structure, frame, decoded, limits)
     return Analysis(
         fidelity=decoded.fidelity,
         reason=decoded.reason,
@@ -259,7 +259,7 @@ def _without_header_parser(content: bytes | memoryview, format_name: str, limits
 def _loaders(content: bytes | memoryview, limits: Limits, analysis: Analysis) -> Loaders:
     from catalog.pixels.loaders import loader_checksums
 
-    if analysis.reason in (TOO_LARGE_FILE, TOO_LARGE, TOO_LARGE_FOR_MEMORY):
+    if analysis.reason is not None and analysis.reason.startswith("too large: "):
         names = ("cv2_imread_md5", "pillow_tobytes_md5", "pillow_save_md5")
         return Loaders(errors=tuple((name, analysis.reason) for name in names))
     return loader_checksums(content, limits)

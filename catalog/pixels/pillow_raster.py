@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from PIL import Image, ImageFile
 
 from catalog.pixels.complaints import listen
-from catalog.pixels.raster import BAND_BYTES, TOO_LARGE, Decoded, Raster, Undecodable, storage
+from catalog.pixels.raster import BAND_BYTES, Decoded, Raster, Undecodable, storage
 from catalog.pixels.structure import Frame
 from catalog.terms import Fidelity, Limits, PageRole
 
@@ -184,8 +184,8 @@ class _Packed:
 def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -> tuple[Frame, Decoded]:
     """A file of a format that has no header parser here, by Pillow alone: ``unverified``."""
     with opened(content, format_name, limits) as image:
-        if image.width * image.height > limits.decode_pixels:
-            raise Undecodable(TOO_LARGE)
+        if reason := limits.too_large("decode_limit_pixels", image.width * image.height):
+            raise Undecodable(reason)
         image.load()
         mode = image.mode
         if mode in ("P", "PA"):

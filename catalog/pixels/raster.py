@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     Samples = NDArray[Any]
     Buffer = bytes | bytearray | memoryview
 
-TOO_LARGE: Final = "too large: raise decode_limit_pixels"
-TOO_LARGE_FOR_MEMORY: Final = "too large: raise worker_memory_bytes"
 BAND_BYTES: Final = 1 << 20
 """Rows are copied, packed or compared in pieces of about this size, which stay in the cache."""
 _ORIENTATION: Final = 274
@@ -188,10 +186,8 @@ def too_large(frame: Frame, limits: Limits) -> str | None:
     pixels = frame.width * frame.height
     sample_bytes = int(storage(frame.dtype)[2:])
     # a decoder's buffers, the raster and a reduced view of it may exist at the same time
-    if pixels > limits.decode_pixels:
-        return TOO_LARGE
     held = 3 * pixels * frame.channels * sample_bytes
-    return TOO_LARGE_FOR_MEMORY if held > limits.memory_bytes else None
+    return limits.too_large("decode_limit_pixels", pixels) or limits.too_large("worker_memory_bytes", held)
 
 
 def decode_frames(
@@ -248,9 +244,8 @@ def _guarded(frame: Frame, limits: Limits, run: Callable[[], Decoded]) -> Decode
     except ImportError:
         raise  # a library that is not there is no fact about a file
     except MemoryError:
-        return Decoded(
-            None, Fidelity.UNDECODABLE, "not enough memory to decode it: raise the worker's memory limit"
-        )
+        words = limits.exhausted("not enough memory to decode it", "worker_memory_bytes")
+        return Decoded(None, Fidelity.UNDECODABLE, words)
     except Undecodable as error:
         return Decoded(None, Fidelity.UNDECODABLE, str(error))
     except Exception as error:  # noqa: BLE001 (hostile headers make decoders raise anything)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.terms import Failure, FailureKind, Limits, Stat, human_size
+from catalog.terms import Failure, FailureKind, Limits, Stat
 
 PIECE: Final = 8 << 20
 """Bytes that are read between two signs of life."""
@@ -27,7 +27,6 @@ NO_MD5: Final = bytes(16)
 THREAD_PAYS: Final = 1 << 20
 """From this size on md5 runs beside sha256 (24 MB: 60 → 42 ms; 24 kB: 60 → 106 µs)."""
 
-TOO_LARGE: Final = "too large: raise decode_limit_bytes"
 NOT_REGULAR: Final = Failure(FailureKind.GONE, "not a regular file")
 _MOVING: Final = Failure(FailureKind.MOVING, "changed while it was read")
 
@@ -149,8 +148,8 @@ class Reader:
 
     def _take(self, descriptor: int, size: int, keep: bool) -> tuple[bytes, bytes, bytes | None, str] | None:
         """(sha256, md5, bytes, why not kept), or None if the size was not that."""
-        unkept = ""
-        if keep and size <= self._limits.decode_bytes:
+        unkept = self._limits.too_large("decode_limit_bytes", size) or "" if keep else ""
+        if keep and not unkept:
             try:
                 body = self._whole(descriptor, size)
                 if body is None:
@@ -159,10 +158,8 @@ class Reader:
                 _digest(sha256, md5, body)
                 return sha256.digest(), md5.digest(), body, ""
             except MemoryError:
-                unkept = f"needs more memory than the limit of {human_size(self._limits.memory_bytes)}"
+                unkept = self._limits.exhausted("not enough memory to hold it", "worker_memory_bytes")
                 os.lseek(descriptor, 0, os.SEEK_SET)
-        elif keep:
-            unkept = TOO_LARGE
         digests = self._stream(descriptor, size)
         return (*digests, None, unkept) if digests else None
 

@@ -273,7 +273,9 @@ class Worker:
                 )
         except MemoryError:
             limit = human_size(self._limits.memory_bytes)
-            words = f"needs more memory than the limit of {limit}"
+            words = self._limits.exhausted(
+                f"needs more memory than the limit of {limit}", "worker_memory_bytes"
+            )
         except ModuleNotFoundError:
             # A library that is not installed is no fact about a file.
             self._announce(0, Phase.UNFIT)

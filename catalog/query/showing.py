@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog.drift.tags import labelled
 from catalog.query.history import History, Shown
-from catalog.terms import Analysis, Fidelity, Level, iso, path_fields, printed
+from catalog.terms import Analysis, EventKind, Fidelity, Level, iso, path_fields, printed
 
 
 def show_fields(shown: Shown) -> dict[str, Any]:
@@ -119,6 +119,13 @@ def time_line(history: History) -> list[tuple[str, str]]:
         words = [event.kind.value if undone is None else f"acceptance {undone} undone"]
         if kind := detail.get("kind"):
             words.append(" ".join(str(word) for word in (kind, detail.get("manner")) if word))
+        if isinstance(detail.get("moved"), list):
+            words.append(f"{', '.join(detail['moved'])} changed, the bytes did not")
+        if event.kind is EventKind.DECODER:
+            words.append(
+                "looked at anew" if detail.get("outcome") == "ok" else f"now {detail.get('outcome')}"
+            )
+            words += [f"pixels {detail['pixels']}"] if detail.get("pixels") else []
         for name in ("reason", "from", "note"):
             if detail.get(name):
                 words.append(f"from {detail[name]}" if name == "from" else str(detail[name]))

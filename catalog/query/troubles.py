@@ -83,7 +83,7 @@ def _half_decoded(connection: Connection, scope: Scope) -> Iterator[Trouble]:
     """Files whose pixels prove nothing because they are damaged, or were not decoded for their size."""
     newest = and_(analysis.c.content_id == content.c.content_id, analysis.c.epoch_id == newest_epoch)
     too_large = and_(
-        analysis.c.fidelity == FIDELITY.number[Fidelity.UNVERIFIED], analysis.c.reason.startswith("too large")
+        analysis.c.fidelity == FIDELITY.number[Fidelity.UNVERIFIED], analysis.c.reason.contains(": raise ")
     )
     statement = (
         select(

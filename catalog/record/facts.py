@@ -14,7 +14,7 @@ from catalog.record.batch import Batch, bounded, now_ms
 from catalog.record.epochs import Epochs
 from catalog.record.tagsets import TagSets
 from catalog.store.codes import FIDELITY, PAGE_ROLE, RASTER_PIXELS, RASTER_VIEW, SOUND
-from catalog.terms import Analysis, Fidelity, ImageFacts, Inspection, Layout, Outcome, Toolchain
+from catalog.terms import Analysis, Fidelity, ImageFacts, Inspection, Layout, Limits, Outcome, Toolchain
 
 _UNDECODABLE: Final = FIDELITY.number[Fidelity.UNDECODABLE]
 
@@ -125,8 +125,11 @@ class Facts:
 
     # --------------------------------------------------------------------------------------- contents
 
-    def known(self, sha256s: Sequence[bytes], *, loaders: bool) -> set[bytes]:
-        """Which raw digests have an analysis of this epoch already (with loader checksums, if wanted)."""
+    def known(self, sha256s: Sequence[bytes], *, loaders: bool, limits: Limits | None = None) -> set[bytes]:
+        """Which raw digests have an analysis of this epoch already (with loader checksums, if wanted).
+
+        With ``limits`` (the same ones at every call): none that was given up at a limit which is higher by now.
+        """
         found: set[bytes] = set()
         rest = []
         for digest in sha256s:
@@ -137,7 +140,7 @@ class Facts:
         if not rest:
             return found
         sql = (
-            "SELECT c.sha256, a.fidelity, a.loader_errors FROM content AS c LEFT JOIN analysis AS a"
+            "SELECT c.sha256, a.fidelity, a.reason, a.loader_errors FROM content AS c LEFT JOIN analysis AS a"
             " ON a.content_id = c.content_id AND a.epoch_id = ?"
             f" WHERE c.sha256 IN ({','.join('?' * len(rest))})"
         )
@@ -147,11 +150,11 @@ class Facts:
         ask = self._batch.lookups if self._batch.open else self._batch.committed
         rows = ask(sql, (self.decoders.epoch_id, *rest))
         self._absent.update(digest for digest in rest if digest not in self._waiting)
-        for digest, fidelity, loader_errors in rows:
+        for digest, fidelity, reason, loader_errors in rows:
             self._absent.discard(digest)
-            if fidelity is not None and (
-                not loaders or fidelity == _UNDECODABLE or loader_errors is not None
-            ):
+            if fidelity is None or (limits is not None and limits.lifted(reason)):
+                continue
+            if not loaders or fidelity == _UNDECODABLE or loader_errors is not None:
                 found.add(digest)
         return found
 

@@ -21,6 +21,7 @@ from catalog.terms import (
     Inspection,
     Job,
     Kind,
+    Limits,
     Manner,
     Outcome,
     Presence,
@@ -102,9 +103,9 @@ class Recorder:
         finally:
             self.batch.close()
 
-    def known(self, sha256s: Sequence[bytes], *, loaders: bool) -> set[bytes]:
+    def known(self, sha256s: Sequence[bytes], *, loaders: bool, limits: Limits | None = None) -> set[bytes]:
         """See ``Facts.known``."""
-        return self.facts.known(sha256s, loaders=loaders)
+        return self.facts.known(sha256s, loaders=loaders, limits=limits)
 
     def trust(self, root_id: int) -> MountFacts:
         found = self._mounts.get(root_id)

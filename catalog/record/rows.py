@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from catalog.record.batch import INT64, Batch, signed
 from catalog.store.codes import OUTCOME, PRESENCE
-from catalog.terms import Outcome, Presence, Stat
+from catalog.terms import Limits, Outcome, Presence, Stat
 
 KnownRow = tuple[int, int | None, int, int, int]
 """(file_id, size, mtime_ns, ctime_ns, inode): what a walk compares; size None forces another look."""
@@ -54,6 +54,16 @@ _KNOWN: Final = (
     "SELECT f.name, f.file_id, CASE WHEN f.outcome IN (0, 2) THEN NULL ELSE f.size END, f.mtime_ns, f.ctime_ns,"
     " f.inode FROM dir AS d JOIN file AS f ON f.dir_id = d.dir_id AND f.presence <> 3"
     " WHERE d.root_id = ? AND d.path = ?"
+)
+
+# Files that are to be decoded, by the newest look at their content. From the index of what was given up, which
+# is nearly empty, whatever the planner thinks of it.
+_GIVEN_UP: Final = (
+    "SELECT d.path, f.name, a.reason FROM analysis AS a INDEXED BY ix_analysis_stopped"
+    " CROSS JOIN file AS f ON f.content_id = a.content_id AND f.content_id IS NOT NULL AND f.presence <> 3"
+    " JOIN dir AS d ON d.dir_id = f.dir_id"
+    " WHERE instr(a.reason, ': raise ') > 0 AND f.root_id = ? AND f.outcome IN (1, 3) AND NOT EXISTS"
+    " (SELECT 1 FROM analysis AS n WHERE n.content_id = a.content_id AND n.epoch_id > a.epoch_id)"
 )
 
 
@@ -168,6 +178,14 @@ class Rows:
             "SELECT coalesce(sum(n_files), 0) FROM root_count WHERE root_id = ? AND presence <> 3", (root_id,)
         )
         return int(row[0][0])
+
+    def given_up(self, root_id: int, limits: Limits) -> dict[bytes, set[bytes]]:
+        """Folder → names of files that were not decoded for a limit that is higher by now; committed state."""
+        found: dict[bytes, set[bytes]] = {}
+        for folder, name, reason in self._batch.committed(_GIVEN_UP, (root_id,)):
+            if limits.lifted(reason):
+                found.setdefault(folder, set()).add(name)
+        return found
 
     def known(self, root_id: int, folder: bytes) -> dict[bytes, KnownRow]:
         """What a walk compares one folder with: name → row, living files only; committed state.

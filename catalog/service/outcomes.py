@@ -133,6 +133,7 @@ class Outcomes:
             session.checks.read_twice(row.file_id, inspection.started_ms, how, inspection.sha256)
         if not plan.counted:
             tally.count(_COUNTERS[recorded])
+            tally.reread += recorded is Recorded.UNCHANGED
             tally.undecodable += self._recorder.outcome is Outcome.UNDECODABLE
         if recorded is Recorded.CHANGED:
             session.mass_changes.saw(job.root_id)

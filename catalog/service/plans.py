@@ -22,6 +22,8 @@ class Tally:
     changed: int = 0
     touched: int = 0
     unchanged: int = 0
+    reread: int = 0
+    """Of those that are unchanged."""
     missing: int = 0
     moved: int = 0
     reappeared: int = 0

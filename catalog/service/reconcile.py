@@ -102,6 +102,10 @@ class Reconcile:
         for row in session.recorder.rows.suspects(root.root_id):
             folder, _, name = row.path.rpartition(b"/")
             self._suspects_before[folder][name] = row
+        self._given_up = (
+            {} if self._fresh else session.recorder.rows.given_up(root.root_id, session.settings.limits)
+        )
+        """By folder: names of files that a limit kept from being decoded which is higher by now."""
         self._walker: WalkApart | None = None
         self._walk = self._listings()
         self._starved = False
@@ -203,6 +207,9 @@ class Reconcile:
                 self._starved = True
                 return
             known = {} if self._fresh else session.recorder.rows.known(root_id, listing.path)
+            for name in self._given_up.get(listing.path, ()):
+                if name in known:
+                    known[name] = (known[name][0], None, *known[name][2:])
             self._coverage.add(listing)
             self._note(listing)
             differences = compare(listing, cast(dict[bytes, KnownFile], known), self._trust)

@@ -57,7 +57,7 @@ class ScanResult:
                 "new": tally.new,
                 "changed": tally.changed,
                 "unchanged": tally.unchanged + tally.touched,
-                "not_reread": tally.unchanged,
+                "not_reread": tally.unchanged - tally.reread,
                 "missing": tally.missing,
                 "moved": tally.moved,
                 "reappeared": tally.reappeared,

@@ -83,7 +83,9 @@ class Session:
             loaders=settings.record_loader_checksums,
             follow_links=settings.follow_links,
             root_paths=self.root_path,
-            known=lambda digests: self.recorder.known(digests, loaders=settings.record_loader_checksums),
+            known=lambda digests: self.recorder.known(
+                digests, loaders=settings.record_loader_checksums, limits=settings.limits
+            ),
         )
         try:
             self.recorder = Recorder(

@@ -164,6 +164,9 @@ analysis = table(
     rowid=False,
 )
 
+# What was given up at a limit (``Limits.lifted``): looked for at the begin of each pass.
+Index("ix_analysis_stopped", analysis.c.content_id, sqlite_where=text("instr(reason, ': raise ') > 0"))
+
 page = table(
     "page",
     key("content_id"),

@@ -383,6 +383,11 @@ STATEMENTS = (
      STRICT
     """,
     """
+    CREATE INDEX ix_analysis_stopped
+    ON analysis (content_id)
+    WHERE instr(reason, ': raise ') > 0
+    """,
+    """
     CREATE TABLE revision (
         rev_id INTEGER NOT NULL,
         file_id INTEGER NOT NULL,

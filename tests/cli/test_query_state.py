@@ -42,7 +42,7 @@ def test_show_tells_everything_to_people(catalog_cli: Any, rows: CatalogueRows, 
     for line in (
         "  state          present",
         f"  pixels         pix1:{sha256('1 1').hex()}",
-        "  image          TIFF, 120×64 rgb u8",
+        "  image          TIFF, 120x64 rgb u8",
         "      259 Compression                  5",
         "      305 Software                     a\\x1bb",
         "  same bytes   copy.tif",

@@ -522,3 +522,41 @@ def test_a_scan_that_cannot_begin_makes_no_catalogue(
     ran = catalog_cli("scan", *words, cwd=tmp_path)
     assert (ran.code, complaint in ran.stderr) == (code, True)
     assert not catalog_cli.database.exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "low", "high"),
+    [("decode_limit_pixels", 1199, 1200), ("decode_limit_bytes", 10, "1MB")],
+)
+def test_an_untouched_file_that_was_too_large_is_looked_at_again_once_the_limit_is_higher(
+    catalog_cli: Any, share: Path, ask: Asking, setting: str, low: object, high: object
+) -> None:
+    def scanned(limit: object) -> tuple[dict[str, int], list[str]]:
+        catalog_cli.config.write_text(f"{setting} = {limit!r}\n")
+        ran = catalog_cli("scan", share, "--json")
+        assert ran.code == 0
+        wrong = catalog_cli("query", "errors", "--json").json["files"]
+        return ran.json["files"], [each["reason"] for each in wrong]
+
+    (share / "copy.tif").write_bytes((share / "b.tif").read_bytes())
+    files, reasons = scanned(low)
+    assert files["new"] == 4
+    assert reasons and all(f"raise {setting} to " in reason for reason in reasons)
+    files, again = scanned(low)
+    assert (files["unchanged"], files["not_reread"], again) == (4, 4, reasons)
+    files, none = scanned(high)
+    assert (files["unchanged"], files["not_reread"], files["changed"], none) == (4, 0, 0, [])
+    assert {row["fidelity"] for row in ask("SELECT fidelity FROM v_file")} == {"exact"}
+    assert scanned(high)[0]["not_reread"] == 4
+    # A lower limit takes nothing away from what is known.
+    assert scanned(low)[0]["not_reread"] == 4
+
+
+def test_a_limit_that_is_higher_but_too_low_still_has_nothing_read_again(
+    catalog_cli: Any, share: Path
+) -> None:
+    for limit in (1, 2, 1000):
+        catalog_cli.config.write_text(f"decode_limit_pixels = {limit}\n")
+        ran = catalog_cli("scan", share, "--json")
+        assert ran.json["bytes_read"] == (0 if limit > 1 else ran.json["bytes_read"])
+    assert ran.json["files"]["not_reread"] == 3

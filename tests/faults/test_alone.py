@@ -137,7 +137,7 @@ def test_a_comparison_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         pair.append(os.fsencode(path))
     document, body = alone.ask("difference", (pair[0], pair[1]), Limits(seconds=0.01))
     assert document["samples"] is None and body == b""
-    assert document["reason"] == "took longer than 0.01 s"
+    assert document["reason"] == "took longer than 0.01 s: raise decode_seconds above 0.01"
 
 
 def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path) -> None:

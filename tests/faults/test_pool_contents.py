@@ -172,7 +172,8 @@ def test_a_file_above_the_limit_is_hashed_and_unverified(share: Share) -> None:
     with share.pool(limits=limits) as pool:
         found = finish(pool, [share.job("large")])["large"]
     assert (found.sha256, found.md5) == (hashlib.sha256(content).digest(), hashlib.md5(content).digest())
-    assert found.analysis == Analysis(Fidelity.UNVERIFIED, "too large: raise decode_limit_bytes")
+    reason = f"too large: raise decode_limit_bytes to {3 << 20}"
+    assert found.analysis == Analysis(Fidelity.UNVERIFIED, reason)
 
 
 def test_wrong_sizes_from_the_walk_change_nothing(share: Share) -> None:

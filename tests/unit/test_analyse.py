@@ -19,7 +19,6 @@ from PIL import Image
 
 from catalog.pixels.analyse import analyse
 from catalog.pixels.epoch import HEIF_CANARY, canaries, components, epoch, toolchain
-from catalog.pixels.raster import TOO_LARGE
 from catalog.terms import Analysis, Fidelity, Level, Limits, PageRole, printed
 from tests.unit.tiff_bytes import build, page
 
@@ -191,14 +190,18 @@ def test_defects_are_said_once() -> None:
 def test_a_file_beyond_the_byte_limit_is_not_even_parsed() -> None:
     content = tiff(noise(40, 40))
     found = analysed(content, limits=Limits(decode_bytes=len(content) - 1))
-    reason = "too large: raise decode_limit_bytes"
+    reason = f"too large: raise decode_limit_bytes to {len(content)}"
     assert (found.fidelity, found.reason, found.image) == (Fidelity.UNVERIFIED, reason, None)
 
 
 def test_an_image_beyond_the_pixel_limit_keeps_its_facts() -> None:
     for content in (tiff(noise(40, 40)), pillow(noise(40, 40), "PNG"), pillow(noise(40, 40), "JPEG")):
         found = analysed(content, limits=Limits(decode_pixels=1599), loaders=True)
-        assert (found.fidelity, found.reason, found.pixels) == (Fidelity.UNVERIFIED, TOO_LARGE, None)
+        assert (found.fidelity, found.reason, found.pixels) == (
+            Fidelity.UNVERIFIED,
+            "too large: raise decode_limit_pixels to 1600",
+            None,
+        )
         assert found.image is not None
         assert (found.image.width, found.payload is None) == (40, False)
         assert found.loaders is not None
@@ -212,7 +215,7 @@ def test_samples_that_would_not_fit_into_the_memory_limit_are_not_decoded() -> N
     found = analysed(content, limits=Limits(memory_bytes=100_000))
     assert (found.fidelity, found.reason, found.pixels) == (
         Fidelity.UNVERIFIED,
-        "too large: raise worker_memory_bytes",
+        "too large: raise worker_memory_bytes to 240000",
         None,
     )
 

@@ -258,7 +258,7 @@ def test_what_is_damaged_or_too_large_is_an_error_with_its_reason(
     rows: CatalogueRows, connection: Connection
 ) -> None:
     root = rows.root("r", b"/r")
-    large = "too large: raise decode_limit_pixels"
+    large = "image 2 of 3: too large: raise decode_limit_pixels to 400000000"
     for name, fidelity, reason in (
         (b"damaged.tif", Fidelity.DAMAGED, "strip 2 is short"),
         (b"large.tif", Fidelity.UNVERIFIED, large),

@@ -136,6 +136,26 @@ def test_a_revision_without_an_event_has_a_line_of_its_own(
     assert (moment, words[:23]) == ("2025-10-09T08:53:20.000Z", "revision 1: 1,000 bytes")
 
 
+def test_the_time_line_says_what_a_touch_and_another_look_came_to(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    root = rows.root("r", b"/r")
+    file_id = rows.file(root, b"a.tif", Picture(bytes="1"))
+    rows.event(EventKind.ADDED, root_id=root, file_id=file_id, to_rev_id=1)
+    for kind, detail in (
+        (EventKind.TOUCHED, {"moved": ["mtime", "inode"]}),
+        (EventKind.DECODER, {"outcome": "ok", "pixels": "same"}),
+        (EventKind.DECODER, {"outcome": "undecodable"}),
+    ):
+        rows.event(kind, root_id=root, file_id=file_id, to_rev_id=1, at_ms=NOON_MS + 60_000, detail=detail)
+    words = [words for _, words in time_line(show(connection, b"/r/a.tif").histories[0])]
+    assert words[1:] == [
+        "touched: mtime, inode changed, the bytes did not",
+        "decoder: looked at anew; pixels same",
+        "decoder: now undecodable",
+    ]
+
+
 def test_a_missing_file_and_what_was_there_before_it(rows: CatalogueRows, connection: Connection) -> None:
     root = rows.root("r", b"/r")
     rows.file(root, b"a.tif", Picture(bytes="1"), presence=Presence.MISSING, reason="gone")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from catalog.pixels import raster
-from catalog.pixels.raster import TOO_LARGE, Decoded, decode_frames
+from catalog.pixels.raster import Decoded, decode_frames
 from catalog.pixels.segment_codecs import png_samples
 from catalog.pixels.structure import parse
 from catalog.terms import Fidelity, Limits
@@ -382,5 +382,9 @@ def test_netpbm_that_ends_early_is_damaged_or_undecodable() -> None:
 def test_nothing_beyond_the_limit_is_decoded(form: str) -> None:
     content = by_pillow(noise(50, 50, 3), form)
     found = decoded(content, Limits(decode_pixels=2_499))
-    assert (found.raster, found.fidelity, found.reason) == (None, Fidelity.UNVERIFIED, TOO_LARGE)
+    assert (found.raster, found.fidelity, found.reason) == (
+        None,
+        Fidelity.UNVERIFIED,
+        "too large: raise decode_limit_pixels to 2500",
+    )
     assert decoded(content, Limits(decode_pixels=2_500)).raster is not None
