@@ -279,7 +279,7 @@ def _plan(
 
         now_ms = asked.standing.as_of_ms
         whole = total(coverage(asked.connection, asked.scope, now_ms))
-        late = unread_since(asked.connection, asked.scope, now_ms - round(seconds * 1000))
+        late = unread_since(asked.connection, asked.scope, now_ms - round(seconds * 1000), now_ms)
         days, pace = seconds / 86_400, audited_pace(asked.connection)
         document = {
             "every_days": round(days, 3),

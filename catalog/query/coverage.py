@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select
 from sqlalchemy.sql.functions import coalesce
 
 from catalog.query.opening import let_go
@@ -65,9 +65,9 @@ def coverage(connection: Connection, scope: Scope, now_ms: int) -> dict[int, Cov
     columns = (
         func.count(),
         coalesce(func.sum(file.c.size), 0),
-        *(func.count().filter(audited >= now_ms - days * DAY_MS) for days in WITHIN_DAYS),
+        *(func.count().filter(audited.between(now_ms - days * DAY_MS, now_ms)) for days in WITHIN_DAYS),
         func.count().filter(audited.is_(None)),
-        func.min(audited),
+        func.min(audited).filter(audited <= now_ms),
     )
     for part in scope.parts():
         statement = (
@@ -130,7 +130,8 @@ _PENDING: Final = OUTCOME.number[Outcome.PENDING]
 def agenda(connection: Connection, scope: Scope, *, before_ms: int, now_ms: int) -> Agenda:
     """The files of the scope that no audit has read since ``before_ms``; 16 bytes for each.
 
-    Left out is what waits for its first look. A time to come proves nothing: the clock was wrong then.
+    Left out is what waits for its first look; what was known and would not come to rest since is not. A time to
+    come proves nothing: the clock was wrong then.
     """
     audited = coalesce(file_check.c.audited_ms, 0)
     columns = (file.c.file_id, file.c.size, audited)
@@ -139,7 +140,7 @@ def agenda(connection: Connection, scope: Scope, *, before_ms: int, now_ms: int)
         .select_from(dir_)
         .join(file, file.c.dir_id == dir_.c.dir_id)
         .outerjoin(file_check, file_check.c.file_id == file.c.file_id)
-        .where(file.c.outcome != _PENDING)
+        .where(or_(file.c.outcome != _PENDING, file.c.content_id.is_not(None)))
         .where(LIVING)
     )
     ids, sizes, files = array("q"), array("q"), 0
@@ -165,7 +166,13 @@ def agenda(connection: Connection, scope: Scope, *, before_ms: int, now_ms: int)
     return Agenda(ids, sizes, files)
 
 
-def unread_since(connection: Connection, scope: Scope, before_ms: int) -> tuple[int, int]:
+def _due(before_ms: int, now_ms: int) -> ColumnElement[bool]:
+    """Not audited since then, or ever. A time to come proves nothing."""
+    audited = coalesce(file_check.c.audited_ms, 0)
+    return or_(audited < before_ms, audited > now_ms)
+
+
+def unread_since(connection: Connection, scope: Scope, before_ms: int, now_ms: int) -> tuple[int, int]:
     """(files, bytes) of the scope that no audit has read since then, or ever."""
     files = size = 0
     for part in scope.parts():
@@ -175,7 +182,7 @@ def unread_since(connection: Connection, scope: Scope, before_ms: int) -> tuple[
             .join(file, file.c.dir_id == dir_.c.dir_id)
             .outerjoin(file_check, file_check.c.file_id == file.c.file_id)
             .where(*part.conditions(), *scope.globbed())
-            .where(coalesce(file_check.c.audited_ms, 0) < before_ms)
+            .where(_due(before_ms, now_ms))
             .where(LIVING)
         )
         row = connection.execute(statement).one()
@@ -183,7 +190,7 @@ def unread_since(connection: Connection, scope: Scope, before_ms: int) -> tuple[
     return files, size
 
 
-def any_due(connection: Connection, *, before_ms: int) -> bool:
+def any_due(connection: Connection, *, before_ms: int, now_ms: int) -> bool:
     """Whether any share that is online holds a file which no audit has read since then."""
     online = ROOT_STATE.number[RootState.ONLINE]
     statement = (
@@ -191,7 +198,7 @@ def any_due(connection: Connection, *, before_ms: int) -> bool:
         .join(root, root.c.root_id == file.c.root_id)
         .outerjoin(file_check, file_check.c.file_id == file.c.file_id)
         .where(root.c.state == online, file.c.outcome.in_([OUTCOME.number[each] for each in _READ]))
-        .where(coalesce(file_check.c.audited_ms, 0) < before_ms)
+        .where(_due(before_ms, now_ms))
         .where(LIVING)
         .limit(1)
     )

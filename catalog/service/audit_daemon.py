@@ -151,9 +151,9 @@ class Audits:
         settings = self._session.settings
         if not settings.audit_days:
             return
-        older = settings.audit_days * DAY_SECONDS
+        older, moment = settings.audit_days * DAY_SECONDS, now_ms()
         with opened(self._session.database) as connection:
-            if not any_due(connection, before_ms=now_ms() - round(older * 1000)):
+            if not any_due(connection, before_ms=moment - round(older * 1000), now_ms=moment):
                 return
         budget = Budget(
             max_seconds=DAY_SECONDS, older_than_seconds=older, rate_bytes=settings.audit_rate_bytes
