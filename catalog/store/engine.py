@@ -220,9 +220,9 @@ def writing_engine(database: str) -> Engine:
     One connection, to be used by one thread at a time. Raises CatalogError from any statement.
     """
     # The module sqlite3 asks every bytes and None anew how it wants to be stored, in vain: a third of what it
-    # costs to bind a row of them. These say that they are stored as they are.
+    # costs to bind a row of them. These say that they are stored as they are (``get`` is cheaper than a lambda).
     sqlite3.register_adapter(bytes, bytes)
-    sqlite3.register_adapter(NoneType, {}.get)  # type: ignore[arg-type] - gives None, and is no Python function
+    sqlite3.register_adapter(NoneType, {}.get)  # type: ignore[arg-type]
     return _engine(
         lambda: connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _WRITER_PRAGMAS),
         database,
