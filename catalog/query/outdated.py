@@ -10,8 +10,8 @@ from sqlalchemy import Connection, and_, exists, func, select
 
 from catalog.query.scope import LIVING, Scope
 from catalog.query.standing import Incomplete, Standing
-from catalog.store.codes import FIDELITY
-from catalog.store.schema import analysis, dir_, drift, epoch, file, revision
+from catalog.store.codes import FIDELITY, PARTING
+from catalog.store.schema import analysis, dir_, drift, epoch, file, revision, setting
 from catalog.terms import Fidelity, Kind
 
 NOT_COMPARED: Final = "decoded by other decoders, not compared; look at them again with: catalog db rebase"
@@ -22,7 +22,9 @@ _DECODER: Final = FIDELITY.number[Fidelity.DECODER]
 def outdated_files(connection: Connection, scope: Scope) -> dict[int, int]:
     """root_id → files of the scope whose newest analysis is of an older epoch, and means something only in it."""
     epochs = connection.execute(select(epoch.c.epoch_id).order_by(epoch.c.epoch_id.desc()).limit(2)).all()
-    if len(epochs) < 2:
+    # While files leave their groups, and after that was cut short: the next epoch has not begun, and this one is over.
+    ended = connection.execute(select(setting.c.name).where(setting.c.name == PARTING)).first() is not None
+    if not epochs or (len(epochs) < 2 and not ended):
         return {}
     newer = analysis.alias("newer")
     statement = (
@@ -30,7 +32,7 @@ def outdated_files(connection: Connection, scope: Scope) -> dict[int, int]:
         .select_from(analysis)
         .join(file, file.c.content_id == analysis.c.content_id)
         .where(
-            analysis.c.epoch_id < epochs[0][0],
+            analysis.c.epoch_id < epochs[0][0] + ended,
             analysis.c.fidelity == _DECODER,
             ~exists()
             .where(newer.c.content_id == analysis.c.content_id, newer.c.epoch_id > analysis.c.epoch_id)

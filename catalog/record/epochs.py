@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from catalog.record.batch import Batch, now_ms
-from catalog.store.codes import FIDELITY
+from catalog.store.codes import FIDELITY, PARTING
 from catalog.terms import EventKind, Fidelity, Toolchain
 
 Question = Callable[[str, tuple[Any, ...]], list[Any]]
@@ -54,7 +54,9 @@ def current_epoch(ask: Question, toolchain: Toolchain) -> tuple[int, bool]:
     if not newest:
         return 1, True
     epoch_id, spec, digest = newest[0]
-    same = (spec, bytes(digest)) == (toolchain.spec, toolchain.epoch)
+    # A separation that was cut short has begun to end the newest one: its decoders came back too late.
+    ended = bool(ask("SELECT 1 FROM setting WHERE name = ?", (PARTING,)))
+    same = not ended and (spec, bytes(digest)) == (toolchain.spec, toolchain.epoch)
     return (epoch_id, False) if same else (epoch_id + 1, True)
 
 
@@ -90,7 +92,8 @@ class Epochs:
         """The number of the epoch that holds from now on; a row of its own for each time it begins.
 
         A new epoch begins with the separation of what was decoded before: in short transactions, unless one is
-        open already. Killed half-way, it goes on the next time; nothing is recorded in the new epoch before.
+        open already. Killed half-way, it goes on the next time; nothing is recorded in the new epoch before. Should
+        the older decoders be back by then, that is an epoch of its own, too: some files have left their groups.
         """
         alone = not self._batch.open
         epoch_id, new = current_epoch(self._batch.lookups, toolchain)
@@ -105,7 +108,9 @@ class Epochs:
             )
             parted += len(files)
             if alone:
+                self._batch.execute("INSERT OR IGNORE INTO setting (name, value) VALUES (?, '')", (PARTING,))
                 self._batch.commit()
+        self._batch.execute("DELETE FROM setting WHERE name = ?", (PARTING,))
         self._batch.execute(
             "INSERT INTO epoch (epoch_id, spec, digest) VALUES (?, ?, ?)",
             (epoch_id, toolchain.spec, toolchain.epoch),

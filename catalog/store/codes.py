@@ -17,6 +17,10 @@ from catalog.terms import (
     RootState,
 )
 
+PARTING: Final = "parting"
+"""Row of ``setting``: files leave their groups of duplicates, and the decoder epoch that they leave them for has not
+begun yet."""
+
 E = TypeVar("E", bound=StrEnum)
 
 

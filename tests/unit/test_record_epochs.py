@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from catalog.query.opening import opened
+from catalog.query.outdated import outdated_files
+from catalog.query.resolving import resolve
 from catalog.record.epochs import Epochs, current_epoch, volume, waiting
 from catalog.terms import Analysis, Fidelity
 from tests.recordings import NEW_TOOLCHAIN, TOOLCHAIN, Shelf, analysis, digest, stat
@@ -157,3 +160,40 @@ def test_what_waits_is_found_by_indexes(shelf: Shelf) -> None:
     monitored.seen(2, 1)
     assert [line for line in asked if line.startswith("SCAN f") and "INDEX" not in line] == []
     assert len([line for line in asked if "ix_file_content" in line]) >= 4
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_a_separation_that_was_killed_leaves_nothing_unsaid(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, *, returned: bool
+) -> None:
+    """Whatever decoders come next, the new ones or the older ones again, after an upgrade that was taken back: the
+    files that have left their groups wait to be looked at, and are no duplicates of nothing for ever."""
+    fill(shelf)
+    shelf.see(b"z.jpg", "z", saw=dataclasses.replace(JPEG, pixels=b"z" * 32), at=stat(inode=6))
+    monkeypatch.setattr("catalog.record.epochs._PART", 1)
+    reopen(shelf)
+    attached, asked = Epochs._attached, 0
+
+    def killed(self: Epochs, epoch_id: int, after: int) -> list[int]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise KeyboardInterrupt
+        return attached(self, epoch_id, after)
+
+    monkeypatch.setattr(Epochs, "_attached", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _ = shelf.recorder.facts.decoders
+    shelf.recorder.rollback()
+    assert groups(shelf) == [[b"b.png", b"b.tif"]]  # the first part is durable
+    assert shelf.one("SELECT count(*) FROM epoch") == 1
+    with opened(shelf.database) as connection:  # and every answer about duplicates says that it lacks them
+        assert outdated_files(connection, resolve(connection)) == {shelf.root_id: 2}
+    reopen(shelf, new=not returned)
+    shelf.see(b"new.tif", "new", at=stat(inode=9))
+    assert shelf.one("SELECT count(*) FROM epoch") == 2
+    assert shelf.one("SELECT count(*) FROM setting") == 0
+    batch = shelf.recorder.batch
+    assert waiting(batch.committed, 2) == {shelf.root_id: (3, 2)}
+    shelf.see(b"a.jpg", "jpeg", saw=JPEG, at=stat(inode=1))
+    assert groups(shelf)[0] == [b"a.jpg", b"a.png"]
