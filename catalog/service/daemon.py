@@ -68,6 +68,7 @@ class Daemon:
         self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
         self._cookies = tempfile.TemporaryDirectory(prefix="catalog-cookie-")
         session.pulse = self._heart.beat
+        session.outcomes.is_written = self._is_written
         self._next_desk = 0.0
         self._next_beat = 0.0
         self._taken: set[int] = set()
@@ -207,6 +208,10 @@ class Daemon:
         if self._only is not None and now >= self._next_links:
             self._next_links = now + self.session.settings.guard_interval_seconds
             self._only.update(self._links.follow(self.session))
+
+    def _is_written(self, root_id: int, path: bytes) -> bool:
+        watch = self.watches.get(root_id)
+        return watch is not None and watch.is_written(path)
 
     def _let_go(self, root_id: int, why: str) -> None:
         self.watches.pop(root_id).stop(why)

@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from catalog import drift
@@ -75,6 +75,8 @@ class Outcomes:
         self._session = session
         self._recorder = session.recorder
         self._expected: dict[Key, FileRow | None] = {}
+        self.is_written: Callable[[int, bytes], bool] = lambda _root_id, _path: False
+        """Whether events tell of a writer who has not closed a path (root_id, path) yet; set by who hears events."""
 
     def expect(self, results: Sequence[tuple[Inspection, Plan]]) -> None:
         """Look up at once what ``take`` asks the record about these results. () forgets it: their rows are true
@@ -181,8 +183,12 @@ class Outcomes:
             return False
         if writer is not None:
             return self._is_as_read(inspection, plan)
-        # What events spoke of has had its time, and a stamp from the future was set by hand.
-        young = not (plan.heard or plan.aged) and -1.0 < age_seconds < session.settings.quiet_seconds
+        if self.is_written(job.root_id, job.path):
+            self.moving(job, plan, "written, and not closed yet")
+            return False
+        # What local events spoke of has had its time, and a stamp from the future was set by hand.
+        rested = plan.aged or (plan.heard and probe is not None)
+        young = not rested and -1.0 < age_seconds < session.settings.quiet_seconds
         return not young or self._looked_equal_twice(job, stat, plan)
 
     def _looked_equal_twice(self, job: Job, stat: Stat, plan: Plan) -> bool:

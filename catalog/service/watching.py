@@ -66,6 +66,7 @@ class ShareWatch:
             self._settings.busy_seconds,
             has_writer=self._has_writer,
         )
+        self.is_written = self._settler.is_written
         self.events = Events(session, root, self.hints, cookie_dir)
         self._passes: deque[PassRequest] = deque()
         """Asked for by others."""

@@ -136,6 +136,13 @@ class Settler:
         """Paths that are not ready yet."""
         return len(self._traces)
 
+    def is_written(self, path: bytes) -> bool:
+        """Whether a write was heard of, and no close: the path is given out when its writer is done."""
+        trace = self._traces.get(path)
+        if trace is None or trace.subtree or trace.left:
+            return False
+        return trace.writing in (Writing.CREATED, Writing.WRITTEN)
+
     def _schedule(self, path: bytes) -> None:
         if len(self._traces) > self._limit:
             collapse(self._traces, self._limit)

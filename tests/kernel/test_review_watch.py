@@ -13,6 +13,7 @@ import pytest
 
 from catalog.service import daemon as daemon_module
 from catalog.service import outcomes as outcomes_module
+from catalog.service import watching as watching_module
 from catalog.terms import Change, Reason
 from tests.asking import picture, truth
 from tests.in_process import Cataloguing, cataloguing_in
@@ -318,6 +319,27 @@ def test_walk_that_comes_upon_a_file_in_the_making_does_not_record_half_of_it(
                 for _ in range(3):
                     watching.daemon.watches[root_id].hints.ask_reconcile()
                     watching.turns(0.4)
+                writer.write(whole[1000:])
+            watching.until(lambda: true_to(home, share))
+    assert [row["size"] for row in home.ask("SELECT size FROM v_revision")] == [len(whole)]
+
+
+def test_writer_that_events_tell_of_is_waited_for_where_no_lease_can_be_had(
+    tmp_path: Path, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a service that does not own the files."""
+    for module in (outcomes_module, watching_module):
+        monkeypatch.setattr(module, "writer_probe", lambda root, fstype: lambda path: None)
+    whole = picture(tmp_path / "whole.tif", 1).read_bytes()
+    with cataloguing_in(tmp_path, writer_quiet_seconds=60.0) as home:
+        root_id = home.add(share)
+        with home.watching() as watching:
+            watching.until(lambda: reconciled(home))
+            with open(share / "a.tif", "wb") as writer:
+                writer.write(whole[:1000])
+                writer.flush()
+                watching.daemon.watches[root_id].hints.ask_reconcile()
+                watching.turns(1.5)  # longer than a file without a writer would rest
                 writer.write(whole[1000:])
             watching.until(lambda: true_to(home, share))
     assert [row["size"] for row in home.ask("SELECT size FROM v_revision")] == [len(whole)]
