@@ -112,7 +112,11 @@ class Apart:
             try:
                 if self._ask(("proofs", root, piece, sorted(lost), follow_links), len(piece)):
                     while at < len(piece) and (reply := self._reply()) is not None:
-                        yield AbsenceProof(*reply[1])
+                        told, what = reply
+                        if told == "error":  # and no more of this piece
+                            self._due = 0
+                            raise OSError(*what)
+                        yield AbsenceProof(*what)
                         at += 1
                 why = "the process that looks at the share was ended from outside"
             except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,18 @@ def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(apart: Apart,
     next(proofs)
     path = os.path.join(root, b"a.tif")
     assert apart.stat(path) == Direct().stat(path)
+
+
+def test_a_process_that_can_open_nothing_proves_nothing(apart: Apart, root: bytes) -> None:
+    apart.stat(root)
+    before = resource.prlimit(pid(apart), resource.RLIMIT_NOFILE)
+    resource.prlimit(pid(apart), resource.RLIMIT_NOFILE, (3, before[1]))
+    proofs = list(apart.proofs(root, [b"gone", b"a.tif"], lost=frozenset(), follow_links=False))
+    assert [(proof.path, proof.absent) for proof in proofs] == [(b"gone", False), (b"a.tif", False)]
+    assert "Too many open files" in proofs[0].reason
+    resource.prlimit(pid(apart), resource.RLIMIT_NOFILE, before)
+    (proof,) = apart.proofs(root, [b"gone"], lost=frozenset(), follow_links=False)
+    assert proof.absent
 
 
 def test_a_process_that_was_ended_is_replaced(apart: Apart, root: bytes) -> None:
