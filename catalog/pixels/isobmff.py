@@ -244,7 +244,21 @@ def _quirk(items: Items, bits: int | None, alpha: int | None) -> str | None:
         return "its codec's configuration does not tell the depth"
     if alpha is not None and (b"prem", items.primary) in items.references:
         return "premultiplied alpha is converted by the decoder"
+    if _turns(items) not in (
+        [],
+        [b"irot"],
+        [b"imir"],
+        [b"irot", b"imir"],
+    ):  # MIAF 7.3.6.7 allows no other order
+        return "turned twice, or mirrored before it is turned: readers differ in what they show"
     return None
+
+
+def _turns(items: Items) -> list[bytes]:
+    """What turns or mirrors the picture, in its order."""
+    listed = items.of_item.get(items.primary, ())
+    kinds = [items.properties[number - 1].kind for number in listed if 0 < number <= len(items.properties)]
+    return [kind for kind in kinds if kind in (b"irot", b"imir")]
 
 
 def _clean(items: Items) -> tuple[int, int] | None:

@@ -100,6 +100,19 @@ def test_avif_tells_its_turn_and_its_samples_are_stored_ones(orientation: int) -
     assert (here.view == upright.view) is (orientation == 1)
 
 
+def test_a_mirror_before_the_turn_is_shown_otherwise_by_some() -> None:
+    """The decoder of AVIF turns first, readers of HEIF go by the order: neither may be called the other's equal."""
+    content = turned("AVIF", 5)
+    irot, imir = content.index(b"\0\0\0\x09irot"), content.index(b"\0\0\0\x09imir")
+    assert parse(content).frames[0].fidelity is Fidelity.DECODER
+    first, last = sorted((irot, imir))
+    swapped = content[:first] + content[last : last + 9] + content[first + 9 : last]
+    swapped += content[first : first + 9] + content[last + 9 :]
+    frame = parse(swapped).frames[0]
+    assert frame.fidelity is Fidelity.UNVERIFIED
+    assert "mirrored before" in (frame.fidelity_reason or "")
+
+
 def test_avif_keeps_its_profile_and_exif() -> None:
     exif = Image.Exif()
     exif[271] = "a camera"
