@@ -13,8 +13,8 @@ from tests.in_process import cataloguing_in
 
 
 def workers() -> int:
-    """Decode processes of this process: every child but the one that looks at the share."""
-    return sum("lookout" not in _command(pid) for pid in _children())
+    """Decode processes of this process."""
+    return sum("catalog.pixels.worker" in _command(pid) for pid in _children())
 
 
 @pytest.mark.slow
