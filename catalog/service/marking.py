@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from catalog.errors import NotPermitted, UsageError
@@ -79,5 +80,12 @@ def write(marking: Marking) -> None:
         os.fchmod(descriptor, 0o644)  # the daemon is another user
         os.write(descriptor, marking.token.encode() + b"\n")
         os.fsync(descriptor)
+    except OSError as error:
+        with suppress(OSError):  # of a full disk nothing is left that is no marker
+            os.unlink(marking.path)
+        raise NotPermitted(
+            f"the marker cannot be written: {shown} ({error.strerror})",
+            hint="make room on the share, and try again",
+        ) from error
     finally:
         os.close(descriptor)
