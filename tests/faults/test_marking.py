@@ -16,9 +16,8 @@ def test_a_share_without_room_is_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / ".catalog-share"
     marking = Marking(os.fsencode(path), "token", write=True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (0, before[1])
-    )  # the file is made, and takes no byte: a full disk
+    # The file is made, and takes no byte: a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
         with pytest.raises(NotPermitted, match="cannot be written"):
             write(marking)
