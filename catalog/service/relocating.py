@@ -37,21 +37,26 @@ class Likeness:
     absent: int = 0
     unknown: int = 0
     """Could not be looked at."""
+    unread: int = 0
+    """There, of the size that is recorded and with times of their own; beyond what is read to compare bytes."""
 
     @property
     def alike(self) -> bool:
         """Whether it is the share."""
         if self.how in ("marker", "folder", "empty"):
             return True
-        return self.how == "files" and self.same > 0 and self.same >= ENOUGH * self.looked_at
+        # A copy may have times of its own everywhere: those of its files that were read speak for the others.
+        judged = self.looked_at - self.unread
+        return self.how == "files" and self.same > 0 and self.same >= ENOUGH * judged
 
     def words(self) -> str:
         """``200 recorded files were looked for: 3 are there as recorded, 7 differ, 190 are not there``."""
         looked = counted(self.looked_at, "recorded file was", "recorded files were")
         unknown = f", {self.unknown:,} cannot be looked at" if self.unknown else ""
+        unread = f", {self.unread:,} of the same size and not read" if self.unread else ""
         return (
             f"{looked} looked for: {self.same:,} there as recorded, {self.differing:,} different,"
-            f" {self.absent:,} not there{unknown}"
+            f" {self.absent:,} not there{unread}{unknown}"
         )
 
     def fields(self) -> dict[str, Any]:
@@ -62,6 +67,7 @@ class Likeness:
             "differing": self.differing,
             "absent": self.absent,
             "unknown": self.unknown,
+            "unread": self.unread,
         }
 
 
@@ -114,7 +120,7 @@ def _compared(path: bytes, each: Sample, granularity_ns: int, budget: list[int])
     if abs(look.st_mtime_ns - each.mtime_ns) < granularity_ns:
         return "same"
     if each.sha256 is None or budget[0] < 1 or budget[1] < look.st_size:
-        return "unknown"
+        return "unread"
     budget[0] -= 1
     budget[1] -= look.st_size
     return _read_alike(path, each)

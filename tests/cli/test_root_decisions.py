@@ -79,7 +79,7 @@ def test_confirming_names_the_shares_that_there_are(catalog_cli: Any, share: Pat
     assert catalog_cli("root", "confirm-missing", "x").code == 10
     scanned(catalog_cli, share)
     ran = catalog_cli("root", "confirm-missing", "x", "--yes")
-    assert (ran.code, "there are: pictures" in ran.stderr) == (20, True)
+    assert (ran.code, "the shares: pictures" in ran.stderr) == (20, True)
 
 
 # ---------------------------------------------------------------------------------------------- relocate
@@ -134,6 +134,25 @@ def test_another_folder_is_refused_with_counts_unless_forced(
 
 
 @pytest.mark.slow
+def test_a_copy_with_times_of_its_own_is_recognised_by_the_bytes_of_some_of_its_files(
+    catalog_cli: Any, tmp_path: Path
+) -> None:
+    folder, copy = tmp_path / "many", tmp_path / "restored"
+    folder.mkdir()
+    for number in range(45):
+        (folder / f"{number}.png").write_bytes(b"picture %02d" % number)
+    assert catalog_cli("scan", folder).code == 0
+    shutil.copytree(folder, copy, copy_function=shutil.copyfile)
+    for file in copy.iterdir():
+        os.utime(file, ns=(1, 1))
+    shutil.rmtree(folder)
+    ran = catalog_cli("root", "relocate", "many", copy, "--dry-run", "--json")
+    assert (ran.code, ran.json["same"], ran.json["unread"], ran.json["unknown"]) == (0, 20, 25, 0)
+    for file in copy.iterdir():
+        file.write_bytes(file.read_bytes()[::-1])
+    assert catalog_cli("root", "relocate", "many", copy).code == 2
+
+
 def test_relocating_into_another_share_is_refused(catalog_cli: Any, share: Path, moved: Path) -> None:
     scanned(catalog_cli, share)
     assert catalog_cli("root", "add", moved, "--name", "other").code == 0
