@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -615,6 +616,11 @@ def printable(path: bytes | str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def quoted(path: bytes | str) -> str:
+    """A path or a name in a command that is to be copied from our words: quoted where a shell needs it."""
+    return shlex.quote(printable(path))
 
 
 def path_fields(path: bytes, name: str = "path") -> dict[str, str]:

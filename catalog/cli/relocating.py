@@ -11,7 +11,7 @@ from catalog.cli.context import Invocation, invocation
 from catalog.cli.options import DryRun, Yes
 from catalog.cli.prompting import ask
 from catalog.errors import UsageError
-from catalog.terms import printable
+from catalog.terms import printable, quoted
 
 if TYPE_CHECKING:
     from catalog.service.relocating import Likeness
@@ -63,9 +63,9 @@ def relocate(
         run.say(f"{moved.name}: was at {printable(root.path)}, is at {printable(moved.path)}")
     if root.marker is not None and not found.alike:
         run.warn(
-            f"it does not carry its marker there and is known without from now on: catalog root mark {name}"
+            f"it does not carry its marker there and is known without from now on: catalog root mark {quoted(name)}"
         )
-    _say_what_follows(run, moved.root_id, printable(moved.path))
+    _say_what_follows(run, moved.root_id, quoted(moved.path))
 
 
 def _recognised(found: Likeness) -> str:

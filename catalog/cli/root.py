@@ -13,7 +13,7 @@ from catalog.cli.context import Invocation, invocation
 from catalog.cli.options import Csv, Json, Ndjson, Yes, chosen
 from catalog.cli.prompting import ask
 from catalog.cli.relocating import mark, relocate
-from catalog.terms import counted, iso, joined, printable
+from catalog.terms import counted, iso, joined, printable, quoted
 
 if TYPE_CHECKING:
     from catalog.record.roots import Root
@@ -95,7 +95,7 @@ def _say_who_watches(run: Invocation, root: Root) -> None:
     from catalog.service.handover import follower
 
     daemon = follower(run.database.path)
-    where = printable(root.path)
+    where = quoted(root.path)
     if daemon is None:
         run.say(f"look at it: catalog scan {where}")
     elif daemon.follows(root.root_id):

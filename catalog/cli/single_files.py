@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from catalog.errors import CatalogError, NotFound, UsageError
-from catalog.terms import Analysis, Failure, Fidelity, Tag, counted, human_size, printable
+from catalog.terms import Analysis, Failure, Fidelity, Tag, counted, human_size, printable, quoted
 
 VALUES_SHOWN: Final = 8
 """Values of a long array that a line shows."""
@@ -42,7 +42,9 @@ def is_absent(path: bytes) -> bool:
         return error.errno in _ABSENT
     if stat.S_ISDIR(found.st_mode):
         name = printable(path)
-        raise UsageError(f"this is a folder: {name}", hint=f"catalogue its files with: catalog scan {name}")
+        raise UsageError(
+            f"this is a folder: {name}", hint=f"catalogue its files with: catalog scan {quoted(name)}"
+        )
     return False
 
 

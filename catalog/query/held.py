@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from catalog.errors import NotFound
 from catalog.query.scope import ODD, RETIRED
 from catalog.store.schema import dir_, file, root
-from catalog.terms import printable
+from catalog.terms import joined, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ def held(connection: Connection, name: str) -> Held:
     rows = connection.execute(select(root).where(root.c.state != RETIRED).order_by(root.c.name)).all()
     found = [row for row in rows if name in (row.name, printable(row.path))]
     if not found:
-        names = ", ".join(row.name for row in rows) or "none yet"
-        raise NotFound(f"no share is named {name!r}", hint=f"there are: {names}")
+        names = joined(printable(row.name) for row in rows) or "none yet"
+        raise NotFound(f"no share is named {printable(name)}", hint=f"the shares: {names}")
     one = found[0]
     counted = (
         select(dir_.c.path, func.count(), func.max(file.c.state_since_ms))

@@ -16,7 +16,7 @@ from catalog.query.globs import Globs
 from catalog.query.once import once_at
 from catalog.query.scope import LIVING, NAMES_AT_ONCE, TOMBSTONE, Part, Root, Scope, living_roots, registered
 from catalog.store.schema import dir_, file
-from catalog.terms import joined, printable
+from catalog.terms import joined, printable, quoted
 
 
 def resolve(
@@ -246,7 +246,7 @@ def _why_not(typed: bytes, root_: Root) -> str:
     if not os.path.isfile(typed):
         return "it is not a regular file"
     return (
-        f"it may be new (catalog scan {printable(root_.path)}), or is left out by its name: see extensions and"
+        f"it may be new (catalog scan {quoted(root_.path)}), or is left out by its name: see extensions and"
         " exclude in catalog config show"
     )
 

@@ -17,7 +17,7 @@ from catalog.query.scope import ODD, RETIRED, TOMBSTONE
 from catalog.query.standing import FIRST_SCAN_RUNS, holds, now_ms, unfinished_scan
 from catalog.store.codes import OUTCOME, ROOT_STATE
 from catalog.store.schema import daemon, drift, file, job, root, root_count, seal
-from catalog.terms import Kind, Outcome, RootState, Severity, counted, iso, path_fields, printable
+from catalog.terms import Kind, Outcome, RootState, Severity, counted, iso, path_fields, quoted
 
 BACKLOG_LATE_MS: Final = 3_600_000
 """Age of the oldest waiting path at which a backlog is a problem."""
@@ -318,7 +318,7 @@ def _problems(found: Status) -> list[str]:
     ]
     held = [
         f"{each.name}: {counted(each.held_missing, 'absence')} held back until an admin confirms:"
-        f" catalog root confirm-missing {each.name}"
+        f" catalog root confirm-missing {quoted(each.name)}"
         for each in found.roots
         if each.held_missing
     ]
@@ -330,14 +330,14 @@ def _problems(found: Status) -> list[str]:
     uncovered = [
         f"{each.name}: {counted(each.uncovered_dirs, 'folder')} not watched, only polled"
         for each in found.roots
-        if each.uncovered_dirs
+        if each.uncovered_dirs and each.state is RootState.ONLINE
     ]
     return [*critical, *masses, *shares, *held, *unfinished, *_daemon_problems(found), *uncovered]
 
 
 def _unfinished_words(each: RootStatus) -> str:
     """What was left undone, and what goes on with it."""
-    again = f"go on with: catalog scan {printable(each.path)}"
+    again = f"go on with: catalog scan {quoted(each.path)}"
     if each.unfinished == "scan interrupted":
         first = "the first scan" if each.last_reconcile_ms is None else "the last scan"
         return f"{first} was interrupted; {again}"

@@ -10,7 +10,7 @@ from catalog.errors import NotFound, UsageError
 from catalog.record.batch import Batch, now_ms, signed
 from catalog.record.rows import text_of
 from catalog.store.codes import ROOT_STATE
-from catalog.terms import EventKind, RootState, path_fields, printable
+from catalog.terms import EventKind, RootState, joined, path_fields, printable, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class Roots:
         for root in self.all():
             if name in (root.name, os.fsdecode(root.path)):
                 return root
-        names = ", ".join(root.name for root in self.all()) or "none yet"
-        raise NotFound(f"no share is named {name!r}", hint=f"there are: {names}")
+        names = joined(printable(root.name) for root in self.all()) or "none yet"
+        raise NotFound(f"no share is named {printable(name)}", hint=f"the shares: {names}")
 
     def holding(self, path: bytes) -> Root | None:
         """The root that an absolute path is, or lies in."""
@@ -171,7 +171,7 @@ class Roots:
         if around is not None and around.root_id != but:
             raise UsageError(
                 f"{printable(path)} is in the share {around.name} ({printable(around.path)})",
-                hint=f"scan it as a part of that share: catalog scan {printable(path)}",
+                hint=f"scan it as a part of that share: catalog scan {quoted(path)}",
             )
         for root in self.all():
             if root.root_id == but:

@@ -269,6 +269,19 @@ def test_what_check_complains_of(rows: CatalogueRows, connection: Connection) ->
     )
 
 
+def test_a_share_that_is_away_is_not_complained_of_for_its_watches(
+    rows: CatalogueRows, connection: Connection
+) -> None:
+    rows.root("far", b"/far", state=RootState.OFFLINE, state_reason="not mounted", uncovered_dirs=1)
+    assert status(connection, rows.database).problems == ("far is offline: not mounted",)
+
+
+def test_commands_to_copy_are_quoted_for_the_shell(rows: CatalogueRows, connection: Connection) -> None:
+    rows.root("Größe 1", b"/my scans", n_held=1)
+    (problem,) = status(connection, rows.database).problems
+    assert problem.endswith("catalog root confirm-missing 'Größe 1'")
+
+
 def test_a_young_backlog_is_work_and_no_problem(rows: CatalogueRows, connection: Connection) -> None:
     rows.job(rows.root("r", b"/r"), b"c")
     rows.run_sql("UPDATE job SET first_ms = ?", time.time_ns() // 1_000_000)

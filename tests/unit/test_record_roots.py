@@ -45,7 +45,7 @@ def test_a_share_is_named_after_its_folder_and_names_are_unique(shelf: Shelf) ->
     assert names == ["scans", "scans-2", "scans-3", "d\\xff"]
     assert shelf.roots.named("scans-2").path == b"/b/scans"
     assert shelf.roots.named("/c/scans").name == "scans-3"
-    with pytest.raises(NotFound, match="there are: d"):
+    with pytest.raises(NotFound, match="the shares: d"):
         shelf.roots.named("scan")
     with pytest.raises(UsageError, match="exists already"):
         shelf.roots.add(b"/e", "scans")
