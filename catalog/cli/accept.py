@@ -346,7 +346,8 @@ def _answer(
     done = [row for row in rows if row.result in (ACCEPTED, RETIRED)]
     if done:
         words = joined(f"{counts[name]:,} {name}" for name in (ACCEPTED, RETIRED) if counts[name])
-        tail = "nothing was done" if dry_run else "take one back with: catalog accept --undo EVENT"
+        which, event = ("it", done[0].event) if len(done) == 1 else ("one", "EVENT")
+        tail = "nothing was done" if dry_run else f"take {which} back with: catalog accept --undo {event}"
         run.say(f"{_result_words(words, dry_run=dry_run)}: {_kinds_words(done)}; {tail}")
 
 

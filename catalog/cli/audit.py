@@ -257,7 +257,7 @@ def _words(document: dict[str, Any]) -> Iterator[str]:
     for item in document["unreadable"][:SHOWN]:
         yield f"{'unreadable':12} {item['path']}: {item['reason']}"
     for kind, number in sorted(document["drift"].items()):
-        yield f"{kind:12} {number:,}"
+        yield f"{'drift':12} {number:,} {kind}"
     if document["transient"]:
         yield f"{'read again':12} {document['transient']:,} were read wrongly once, and as recorded then"
     yield document["sentence"]

@@ -166,7 +166,7 @@ class AuditResult:
         ]
         rest = ", ".join(each for each in found if each)
         if not self.checked:
-            return rest or "nothing to check"
+            return rest or ("none read" if self.files else "nothing to check")
         return f"{self.intact:,} intact, {rest}" if rest else "all intact"
 
 

@@ -212,9 +212,12 @@ def _judge_mount(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None)
     if unmounted:
         where = known.mount_point or seen.realpath
         return RootCheck(RootState.OFFLINE, f"{printable(where)} is not mounted")
-    was = printable(known.source or b"?")
+    was = f"{known.fstype or 'unknown'} {printable(known.source or b'?')}"
     now = f"{seen.fstype} {printable(seen.source or b'?')}"
-    return RootCheck(RootState.REPLACED, f"another file system is mounted here: {now}, not {was}")
+    differs = (
+        f": {now}, not {was}" if now != was else f" than the one that is known, of the same kind ({now})"
+    )
+    return RootCheck(RootState.REPLACED, f"another file system is mounted here{differs}")
 
 
 def _judge_way(known: ShareIdentity, seen: ShareIdentity, mount: Mount | None) -> RootCheck | None:

@@ -63,7 +63,14 @@ def test_another_file_system_in_its_place_is_replaced():
     check = judge(seen_on(EXT4), seen_on(TMPFS, not_empty=False), TMPFS)
     assert check.state is RootState.REPLACED
     assert not check.refounded
-    assert "tmpfs" in check.reason
+    assert check.reason == "another file system is mounted here: tmpfs none, not ext4 /dev/sda1"
+
+
+def test_another_file_system_of_the_same_kind_is_not_told_by_a_name_that_both_have():
+    check = judge(seen_on(EXT4, fsid=77), seen_on(EXT4, fsid=78), EXT4)
+    assert check.reason == (
+        "another file system is mounted here than the one that is known, of the same kind (ext4 /dev/sda1)"
+    )
 
 
 def test_a_disk_that_came_back_under_another_name_is_known_by_its_id():
