@@ -35,9 +35,9 @@ def relocate(
 ) -> None:
     """Where is this share now, so that all its history goes with it?
 
-    For a new mount point, a new disk (also at the same path) or a new server. The folder must be the share: by its marker, by file
-    system and folder, or by a sample of its files with equal size and time, or equal bytes. What is not found
-    there is held back, never called missing by itself. A running daemon follows it there.
+    For a new mount point, a new disk (also at the same path) or a new server. The folder must be the share: by its
+    marker, by file system and folder, or by a sample of its files with equal size and time, or equal bytes. What is
+    not found there is held back, never called missing by itself. A running daemon follows it there.
     """
     from catalog.service.opening import Desk, refuse_inside
     from catalog.service.opening import actor as user
