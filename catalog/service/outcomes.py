@@ -181,13 +181,14 @@ class Outcomes:
         if writer:
             self.moving(job, plan, "somebody has it open for writing")
             return False
-        if writer is not None:
-            return self._is_as_read(inspection, plan)
-        if self.is_written(job.root_id, job.path):
+        # Also where no lease can be had: a writer may have closed it since it was read.
+        if probe is not None and not self._is_as_read(inspection, plan):
+            return False
+        if writer is None and self.is_written(job.root_id, job.path):
             self.moving(job, plan, "written, and not closed yet")
             return False
         # What local events spoke of has had its time, and a stamp from the future was set by hand.
-        rested = plan.aged or (plan.heard and probe is not None)
+        rested = writer is not None or plan.aged or (plan.heard and probe is not None)
         young = not rested and -1.0 < age_seconds < session.settings.quiet_seconds
         return not young or self._looked_equal_twice(job, stat, plan)
 
