@@ -99,12 +99,14 @@ def likeness(
 
 
 def _same_folder(known: ShareIdentity, seen: ShareIdentity) -> bool:
-    """The very folder: the same file system by its id, and the inode of the root on it."""
+    """The very folder: the same file system by its id, and the inode of the root on it, of the same birth: the
+    number of a folder that was deleted is handed out again."""
     return (
         known.fsid is not None
         and known.fsid == seen.fsid
         and known.root_inode is not None
         and known.root_inode == seen.root_inode
+        and (None in (known.born_ns, seen.born_ns) or known.born_ns == seen.born_ns)
     )
 
 
