@@ -69,7 +69,7 @@ def accept(
     context: typer.Context,
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Files, or folders of files.", show_default=False),
+        typer.Argument(metavar="FILE", help="Files, or folders of files.", show_default=False),
     ] = None,
     *,
     kind: Annotated[

@@ -26,7 +26,9 @@ Actor = Annotated[
 
 def confirm_missing(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name or path of the share.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name or path of the share.", show_default=False)
+    ],
     *,
     actor: Actor = None,
     dry_run: DryRun = False,

@@ -21,7 +21,7 @@ def doctor(
     context: typer.Context,
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH]...", help="Folders that are to become shares.", show_default=False),
+        typer.Argument(metavar="PATH", help="Folders that are to become shares.", show_default=False),
     ] = None,
     *,
     as_json: Json = False,

@@ -148,11 +148,11 @@ def tags(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Name of a tag, or its code.", show_default=False),
+        typer.Argument(metavar="NAME", help="Name of a tag, or its code.", show_default=False),
     ] = None,
     value: Annotated[
         str | None,
-        typer.Argument(metavar="[VALUE]", help="Its value, or a glob; '*' for any.", show_default=False),
+        typer.Argument(metavar="VALUE", help="Its value, or a glob; '*' for any.", show_default=False),
     ] = None,
     paths: Narrow = None,
     *,

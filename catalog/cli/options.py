@@ -36,10 +36,10 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="
 
 Narrow = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PATH]...", help="Only these files and folders.", show_default=False),
+    typer.Argument(metavar="PATH", help="Only these files and folders.", show_default=False),
 ]
 """``[PATH…]`` of a question, relative to the working directory as people type them; ``os.fsencode`` them."""
-Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to look at.", show_default=False)]
+Files = Annotated[list[str], typer.Argument(metavar="FILE", help="Files to look at.", show_default=False)]
 Root = Annotated[
     list[str] | None, typer.Option("--root", metavar="NAME", help="Only this share; may be repeated.")
 ]

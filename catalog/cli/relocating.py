@@ -16,7 +16,7 @@ from catalog.terms import printable, quoted
 if TYPE_CHECKING:
     from catalog.service.relocating import Likeness
 
-Name = Annotated[str, typer.Argument(help="Name or path of the share.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or path of the share.", show_default=False)]
 
 
 def relocate(

@@ -48,7 +48,7 @@ def list_(context: typer.Context, *, as_json: Json = False, ndjson: Ndjson = Fal
 @app.command()
 def add(
     context: typer.Context,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders.", show_default=False)],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Folders.", show_default=False)],
     *,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Its name.")] = None,
 ) -> None:
@@ -110,7 +110,9 @@ def _say_who_watches(run: Invocation, root: Root) -> None:
 @app.command()
 def remove(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name or path of the share.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name or path of the share.", show_default=False)
+    ],
     *,
     yes: Yes = False,
 ) -> None:

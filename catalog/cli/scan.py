@@ -22,9 +22,7 @@ def scan(
     context: typer.Context,
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...", help="Folders; each new one becomes a share.", show_default=False
-        ),
+        typer.Argument(metavar="PATH", help="Folders; each new one becomes a share.", show_default=False),
     ] = None,
     *,
     name: Annotated[

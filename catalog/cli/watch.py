@@ -17,7 +17,7 @@ def watch(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PATH]...",
+            metavar="PATH",
             help="Folders; each new one becomes a share. None: every share, also those added later.",
             show_default=False,
         ),

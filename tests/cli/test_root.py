@@ -145,6 +145,20 @@ def test_every_command_says_in_one_line_what_it_answers(words: tuple[str, ...]) 
     assert command.get_short_help_str(200).strip()
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_usage_of_every_command_says_each_thing_once(words: tuple[str, ...]) -> None:
+    root = app.build()
+    context = root.make_context("catalog", ["-q"])
+    command: Any = root
+    for word in words:
+        command = command.get_command(context, word)
+        context = command.make_context(word, [], parent=context, resilient_parsing=True)
+    usage = " ".join(command.collect_usage_pieces(context))
+    assert "...]" not in usage
+    assert "...}" not in usage
+    assert usage == re.sub(r"{[a-z]", "", usage), "arguments are named in capitals"
+
+
 def test_without_a_command_help_goes_to_stderr_and_the_code_is_usage(catalog_cli: Any) -> None:
     ran = catalog_cli()
     assert (ran.code, ran.stdout) == (2, b"")
@@ -360,7 +374,9 @@ def test_ctrl_c_ends_a_real_process_with_130(catalog_cli: Any, eventually: Calla
     with catalog_cli.start("--config", fifo, "config", "show") as started:
         writer = eventually(lambda: open_for_writing(fifo))
         started.send_signal(signal.SIGINT)
-        os.close(writer)  # Python may be just before its read, and would not see the signal before that returns
+        os.close(
+            writer
+        )  # Python may be just before its read, and would not see the signal before that returns
         _, stderr = started.communicate(timeout=20)
     assert (started.returncode, stderr) == (130, b"catalog: interrupted\n")
 
