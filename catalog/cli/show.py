@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 TAG_WIDTH = 100
+SHOWN_DIRECTORIES = 8
 """Characters of a tag's value that fit a line."""
 
 
@@ -87,8 +88,11 @@ def _file(history: History) -> Iterator[str]:
     analysis = history.analysis
     if analysis is not None and analysis.ifds:
         yield "tags"
-        for ifd in analysis.ifds:
+        for ifd in analysis.ifds[:SHOWN_DIRECTORIES]:
             yield from _tags(ifd)
+        if more := analysis.ifds[SHOWN_DIRECTORIES:]:
+            left = counted(len(more), "more directory", "more directories")
+            yield f"  and {left}: --json"
     if history.copies:
         yield "copies"
         for path, relation in history.copies:
@@ -136,7 +140,7 @@ def _facts(history: History) -> list[tuple[str, str | None]]:
         pairs.append(("fidelity", analysis.fidelity.value + reason))
     if image is not None:
         shape = f"{image.width}x{image.height} {image.model} {image.dtype}"
-        more = f", {counted(image.frames, 'page')}" if image.frames > 1 else ""
+        more = f", {counted(image.frames, 'image')}" if image.frames > 1 else ""
         turned = f", Orientation {image.orientation}" if image.orientation != 1 else ""
         pairs.append(("image", f"{image.format}, {shape}{more}{turned}"))
     if layout is not None:

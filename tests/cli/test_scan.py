@@ -524,6 +524,20 @@ def test_a_scan_that_cannot_begin_makes_no_catalogue(
     assert not catalog_cli.database.exists()
 
 
+def test_a_stack_of_many_pages_is_shown_on_a_few_screens(catalog_cli: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "stacks"
+    folder.mkdir()
+    pages = [Image.new("L", (8, 8), value) for value in range(12)]
+    pages[0].save(folder / "stack.tif", save_all=True, append_images=pages[1:])
+    assert catalog_cli("scan", folder).code == 0
+    lines = catalog_cli("show", folder / "stack.tif").out.splitlines()
+    assert "  image          TIFF, 8x8 gray u8, 12 images" in lines
+    assert "  page 7" in lines
+    assert "  page 8" not in lines
+    assert "  and 4 more directories: --json" in lines
+    assert len(catalog_cli("show", folder / "stack.tif", "--json").json["ifds"]) == 12
+
+
 @pytest.mark.parametrize(
     ("setting", "low", "high"),
     [("decode_limit_pixels", 1199, 1200), ("decode_limit_bytes", 10, "1MB")],
