@@ -9,7 +9,6 @@ import random
 import signal
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -95,7 +94,7 @@ def watched(catalog_cli: Any, tmp_path: Path, eventually: Any) -> Iterator[Watch
 @contextlib.contextmanager
 def alone_with_the_queue() -> Iterator[None]:
     """One test at a time may change what the kernel's queue holds, or count its overflows."""
-    with open(Path(tempfile.gettempdir()) / f"catalog-tests-queue-{os.geteuid()}", "w") as stream:
+    with QUEUE.open() as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
