@@ -5,18 +5,23 @@ Sources: ISO/IEC 15444-1, Annexes A (markers) and I (JP2 boxes).
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
 from catalog.pixels.boxes import Fields, boxes
 from catalog.pixels.exif import Exif, parse_exif
 from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
-from catalog.terms import Fidelity, Layout, PageRole
+from catalog.terms import Fidelity, Layout, PageRole, counted
 
 _START: Final = b"\xff\x4f\xff\x51"
 _END: Final = b"\xff\xd9"
 _COD: Final = 0xFF52
 _SOT: Final = 0xFF90
+_SOT_MARKER: Final = b"\xff\x90"
+_TILE_PART: Final = struct.Struct(">4xHIxB")
+"""Isot, Psot and TNsot of a tile-part, from its marker on."""
 _EXIF: Final = b"JpgTiffExif->JP2"
 _SPACES: Final = {16: ("rgb", 3), 17: ("gray", 1), 18: ("rgb", 3), 12: ("cmyk", 4)}
 _PROFILES: Final = {b"GRAY": ("gray", 1), b"RGB ": ("rgb", 3), b"CMYK": ("cmyk", 4)}
@@ -116,8 +121,9 @@ def _main_header(stream: memoryview, found: Header) -> None:
     size = Fields(memoryview(fields.take(fields.number(2) - 2)))
     size.number(2)
     right, bottom, left, top = (size.number(4) for _ in range(4))
-    size.take(16)
+    across, down, tiles_left, tiles_top = (size.number(4) for _ in range(4))
     found.width, found.height = max(0, right - left), max(0, bottom - top)
+    tiles = -(-(right - tiles_left) // (across or 1)) * -(-(bottom - tiles_top) // (down or 1))
     components = size.number(2)
     read = [(size.number(1), (size.number(1), size.number(1))) for _ in range(min(components, 16_384))]
     found.depths = tuple(depth for depth, _ in read)
@@ -125,11 +131,37 @@ def _main_header(stream: memoryview, found: Header) -> None:
     for _ in range(10_000):
         marker = fields.number(2)
         if marker == _SOT:
+            _tile_parts(stream, len(stream) - len(fields.rest) - 2, tiles, found)
             return
         body = Fields(memoryview(fields.take(max(0, fields.number(2) - 2))))
         if marker == _COD:
             body.take(9)
             found.reversible = body.number(1) == 1
+
+
+def _tile_parts(stream: memoryview, at: int, tiles: int, found: Header) -> None:
+    """Go from tile-part to tile-part (A.4.2), and note what is missing: decoders make samples up for it in silence."""
+    seen: Counter[int] = Counter()
+    told: dict[int, int] = {}
+    while at + 12 <= len(stream) and bytes(stream[at : at + 2]) == _SOT_MARKER:
+        index, size, parts = _TILE_PART.unpack_from(stream, at)
+        seen[index] += 1
+        if parts:
+            told[index] = parts
+        if not size:  # the last one, up to the end marker
+            at = max(at + 12, len(stream) - 2)
+            break
+        at += max(size, 14)
+    if at > len(stream):
+        found.defects.append(f"truncated: a tile reaches beyond the end ({len(stream):,} bytes)")
+    elif bytes(stream[at : at + 2]) != _END and at < len(stream):
+        found.defects.append(f"no tile begins where the one before it ends (byte {at:,} of its codestream)")
+    missing = tiles - sum(index < tiles for index in seen)
+    if missing > 0:
+        found.defects.append(f"{missing:,} of {counted(tiles, 'tile')} not there")
+    cut = sum(seen[index] < parts for index, parts in told.items())
+    if cut:
+        found.defects.append(f"parts of {counted(cut, 'tile')} not there")
 
 
 def _frame(found: Header) -> Frame:

@@ -155,6 +155,36 @@ def test_a_bare_codestream_is_read_too() -> None:
     assert (parse(four).frames[0].model, parse(four).frames[0].fidelity) == ("rgb+1", Fidelity.UNVERIFIED)
 
 
+def tile_parts(stream: bytes) -> list[tuple[int, int]]:
+    """(begin, end) of each."""
+    found, at = [], stream.index(b"\xff\x90")
+    while stream[at : at + 2] == b"\xff\x90":
+        size = int.from_bytes(stream[at + 6 : at + 10], "big")
+        found.append((at, at + size))
+        at += size
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"offset": (10, 12), "tile_offset": (8, 9)}])
+def test_a_tile_that_is_not_there_makes_no_sound_picture(options: dict[str, Any]) -> None:
+    """OpenJPEG delivers gray for it and says nothing: files that lost the same tile would be equal."""
+    whole = saved(picture(), "JPEG2000", no_jp2=True, tile_size=(32, 32), **options)
+    parts = tile_parts(whole)
+    assert parse(whole).defects == ()
+    assert len(parts) == 4
+    for begin, end in (parts[1], parts[-1]):
+        found = analyse(whole[:begin] + whole[end:], limits=Limits())
+        assert not found.fidelity.sound
+        assert "1 of 4 tiles not there" in (found.reason or "")
+    begin, end = parts[-1]
+    assert "beyond the end" in parse(whole[: end - 9] + b"\xff\xd9").defects[0]
+    assert "no tile begins" in parse(whole[:end] + b"more" + whole[end:]).defects[0]
+    declared = whole[: begin + 11] + b"\2" + whole[begin + 12 :]  # TNsot: the tile has two parts
+    assert parse(declared).defects == ("parts of 1 tile not there",)
+    unsized = whole[: begin + 6] + b"\0\0\0\0" + whole[begin + 10 :]  # Psot: up to the end
+    assert parse(unsized).defects == ()
+
+
 def test_lossy_and_reversible_are_told_apart() -> None:
     assert parse(saved(picture(), "JPEG2000")).layout.compression == "JPEG 2000 reversible"
     lossy = saved(picture(), "JPEG2000", irreversible=True, quality_layers=[20])
