@@ -91,7 +91,7 @@ def watched(catalog_cli: Any, tmp_path: Path, eventually: Any) -> Iterator[Watch
             made.process.wait()
 
 
-@contextlib.contextmanager
+@pytest.fixture
 def alone_with_the_queue() -> Iterator[None]:
     """One test at a time may change what the kernel's queue holds, or count its overflows."""
     with QUEUE.open() as stream:
@@ -115,7 +115,9 @@ def queue_limit() -> int:
     return limit
 
 
-def test_stopped_daemon_catalogues_every_file_of_a_flood_when_it_goes_on(watched: Watched) -> None:
+def test_stopped_daemon_catalogues_every_file_of_a_flood_when_it_goes_on(
+    watched: Watched, alone_with_the_queue: None
+) -> None:
     """T1: 20,000 files in one folder while the daemon does not run at all."""
     queue_limit()
     process = watched.start()
@@ -130,22 +132,21 @@ def test_stopped_daemon_catalogues_every_file_of_a_flood_when_it_goes_on(watched
 
 
 @pytest.mark.root
-def test_queue_of_256_events_loses_no_file(watched: Watched) -> None:
+def test_queue_of_256_events_loses_no_file(watched: Watched, alone_with_the_queue: None) -> None:
     """T2: the kernel's queue is smaller than the events of one folder."""
     if os.geteuid() != 0:
         pytest.skip("needs root: a smaller queue is a setting of the whole machine")
-    with alone_with_the_queue():
-        before = QUEUE.read_text()
+    before = QUEUE.read_text()
+    try:
         try:
-            try:
-                QUEUE.write_text("256")
-            except OSError as error:
-                pytest.skip(f"the queue cannot be made smaller here: {error}")
-            process = watched.start()
-            # Its size is that of the moment when it was made.
-            watched.until(lambda: b"inotify" in b"".join(links_of(process.pid)))
-        finally:
-            QUEUE.write_text(before)
+            QUEUE.write_text("256")
+        except OSError as error:
+            pytest.skip(f"the queue cannot be made smaller here: {error}")
+        process = watched.start()
+        # Its size is that of the moment when it was made.
+        watched.until(lambda: b"inotify" in b"".join(links_of(process.pid)))
+    finally:
+        QUEUE.write_text(before)
     watched.compared()
     process.send_signal(signal.SIGSTOP)
     small_files(watched.share, 400)
@@ -170,16 +171,17 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def test_twenty_thousand_folders_are_followed_from_the_start_and_after_an_overflow(watched: Watched) -> None:
+def test_twenty_thousand_folders_are_followed_from_the_start_and_after_an_overflow(
+    watched: Watched, alone_with_the_queue: None
+) -> None:
     """T3 and T4."""
     limit = queue_limit()
     if int(Path("/proc/sys/fs/inotify/max_user_watches").read_text()) < 25_000:
         pytest.skip("fs.inotify.max_user_watches is below 25,000")
     for number in range(20_000):
         (watched.share / f"{number // 200}" / f"{number}").mkdir(parents=number % 200 == 0)
-    with alone_with_the_queue():
-        process = watched.start()
-        watched.compared()
+    process = watched.start()
+    watched.compared()
     last = watched.share / "99" / "19999"
     began = time.monotonic()
     picture(last / "first.tif", 1)
