@@ -63,19 +63,6 @@ def truth(folder: Path) -> dict[bytes, str]:
     return found
 
 
-def open_to_all(folder: Path) -> Path:
-    """Let other users reach a folder of pytest's, which are closed by default."""
-    import os
-    import tempfile
-
-    base = Path(tempfile.gettempdir()).resolve()
-    for place in (folder, *folder.parents):
-        if place == base or base not in place.parents:
-            break
-        os.chmod(place, place.stat().st_mode | 0o055)
-    return folder
-
-
 def picture(path: Path, shade: int, **options: Any) -> Path:
     """A small picture that differs from every other shade's."""
     from PIL import Image

@@ -141,6 +141,14 @@ def corpus() -> Path:
     return folder
 
 
+@pytest.fixture
+def public_path() -> Iterator[Path]:
+    """As ``tmp_path``, but other users can reach it: pytest closes its own folders whenever one of its runs begins."""
+    with tempfile.TemporaryDirectory(prefix="catalog-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @dataclass(frozen=True)
 class Ran:
     """What one run of ``catalog`` came to."""

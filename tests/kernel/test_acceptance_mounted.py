@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import assert_record_is_truth, untrue
-from tests.asking import open_to_all, picture, truth
+from tests.asking import picture, truth
 from tests.in_process import Cataloguing, cataloguing_in
 from tests.kernel.faulty_share import FaultyShare
 from tests.kernel.test_review_mounted import mount, umount
@@ -419,11 +419,11 @@ CHILD = (
 
 
 @pytest.fixture
-def unprivileged(tmp_path: Path) -> list[str]:
+def unprivileged(public_path: Path) -> list[str]:
     """The words before a command that may not enter closed folders; none if we are no root already.
 
-    Nobody, who owns ``tmp_path`` then; or, where an interpreter below /root is closed to everybody else, root without
-    the capabilities that open closed doors."""
+    Nobody, who owns ``public_path`` then; or, where an interpreter below /root is closed to everybody else, root
+    without the capabilities that open closed doors."""
     if os.geteuid() != 0:
         return []
     without = "-dac_override,-dac_read_search"
@@ -437,15 +437,14 @@ def unprivileged(tmp_path: Path) -> list[str]:
             said = str(error)
             continue
         if prefix is nobody:
-            os.chown(tmp_path, NOBODY, NOBODY)
-            open_to_all(tmp_path)
+            os.chown(public_path, NOBODY, NOBODY)
         return prefix
     pytest.skip(f"nothing here takes root its privileges: {said}")
 
 
 @pytest.mark.slow
-def test_closed_folder_makes_nothing_missing(unprivileged: list[str], tmp_path: Path) -> None:
-    run(unprivileged, "closed_folder", tmp_path)
+def test_closed_folder_makes_nothing_missing(unprivileged: list[str], public_path: Path) -> None:
+    run(unprivileged, "closed_folder", public_path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from catalog.watch.mounts import borders_below, mount_of, probe, watch_mode
 from catalog.watch.reconcile import Coverage, compare, recheck_absence
 from catalog.watch.selection import Selection
 from catalog.watch.walk import Listing, walk
-from tests.asking import open_to_all
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MNT_DETACH = 2
@@ -355,8 +354,8 @@ def test_on_real_mounts(namespaces: list[str], scenario: str, tmp_path: Path):
 
 
 @pytest.fixture
-def unprivileged(tmp_path: Path) -> Iterator[list[str]]:
-    """The words before a command that nobody runs, who owns ``tmp_path``; none if we are nobody already."""
+def unprivileged(public_path: Path) -> Iterator[list[str]]:
+    """The words before a command that nobody runs, who owns ``public_path``; none if we are nobody already."""
     if os.geteuid() != 0:
         yield []
         return
@@ -365,14 +364,13 @@ def unprivileged(tmp_path: Path) -> Iterator[list[str]]:
         subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"setpriv does not work here: {error}")
-    os.chown(tmp_path, 65534, 65534)
-    open_to_all(tmp_path)
+    os.chown(public_path, 65534, 65534)
     yield prefix
 
 
 @pytest.mark.parametrize("scenario", ["unlistable_folder", "closed_root"])
-def test_as_an_unprivileged_user(unprivileged: list[str], scenario: str, tmp_path: Path):
-    run(unprivileged, scenario, tmp_path)
+def test_as_an_unprivileged_user(unprivileged: list[str], scenario: str, public_path: Path):
+    run(unprivileged, scenario, public_path)
 
 
 def test_identities_are_what_the_kernel_says(tmp_path: Path):

@@ -21,17 +21,10 @@ from catalog.store import engine as store_engine
 from catalog.store.engine import open_reader, reading_engine, translate, writing_engine
 from catalog.store.lock import CataloguingLock
 from catalog.store.migration import prepare
-from tests.asking import open_to_all
 from tests.conftest import CHECKOUT
 from tests.recordings import Shelf
 
 COUNT = "SELECT count(*) FROM file"
-
-
-@pytest.fixture
-def reachable(tmp_path: Path) -> Path:
-    """A folder that other users can reach."""
-    return open_to_all(tmp_path)
 
 
 @pytest.fixture
@@ -113,8 +106,8 @@ def test_no_catalogue_is_no_error_of_permission(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_anybody_may_read_beside_the_writer_and_after_it(reachable: Path) -> None:
-    with Shelf(reachable) as shelf:
+def test_anybody_may_read_beside_the_writer_and_after_it(public_path: Path) -> None:
+    with Shelf(public_path) as shelf:
         shelf.see(b"a.tif", "a")
         assert os.path.getsize(f"{shelf.database}-wal") > 0
         assert read_as_nobody(shelf.database) == "1"
@@ -122,20 +115,20 @@ def test_anybody_may_read_beside_the_writer_and_after_it(reachable: Path) -> Non
     assert read_as_nobody(shelf.database) == "1"  # immutable: nobody else can make its -shm file
 
 
-def test_a_log_left_by_a_killed_writer_is_read_by_anybody(reachable: Path) -> None:
-    with Shelf(reachable) as shelf:
+def test_a_log_left_by_a_killed_writer_is_read_by_anybody(public_path: Path) -> None:
+    with Shelf(public_path) as shelf:
         shelf.see(b"a.tif", "a")
-        copy = str(reachable / "killed.sqlite3")
+        copy = str(public_path / "killed.sqlite3")
         for end in ("", "-wal", "-shm"):  # as they stand while the writer runs: as kill -9 leaves them
             shutil.copyfile(shelf.database + end, copy + end)
     assert read_as_nobody(copy) == "1"
 
 
-def test_a_log_that_cannot_be_read_is_never_skipped(reachable: Path) -> None:
+def test_a_log_that_cannot_be_read_is_never_skipped(public_path: Path) -> None:
     """Opened as immutable, the database would silently be without its newest commits."""
-    with Shelf(reachable) as shelf:
+    with Shelf(public_path) as shelf:
         shelf.see(b"a.tif", "a")
-        copy = str(reachable / "torn.sqlite3")
+        copy = str(public_path / "torn.sqlite3")
         for end in ("", "-wal"):
             shutil.copyfile(shelf.database + end, copy + end)
     with closing(sqlite3.connect(f"file:{copy}?immutable=1", uri=True)) as connection:
@@ -145,8 +138,8 @@ def test_a_log_that_cannot_be_read_is_never_skipped(reachable: Path) -> None:
     assert counted(copy) == 1  # who may write makes the -shm file
 
 
-def test_a_catalogue_in_a_folder_that_cannot_be_entered_is_not_taken_for_none(reachable: Path) -> None:
-    folder = reachable / "closed"
+def test_a_catalogue_in_a_folder_that_cannot_be_entered_is_not_taken_for_none(public_path: Path) -> None:
+    folder = public_path / "closed"
     folder.mkdir(mode=0o700)
     with Shelf(folder) as shelf:
         shelf.see(b"a.tif", "a")

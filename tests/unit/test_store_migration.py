@@ -20,7 +20,6 @@ from catalog.store.migration import check_current, prepare
 from catalog.store.schema import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
-from tests.asking import open_to_all
 from tests.conftest import CHECKOUT
 from tests.migrations import REBUILD, folder_with_next, know_next
 from tests.recordings import Shelf
@@ -197,12 +196,11 @@ def test_an_overwritten_page_is_damaged_when_it_is_upgraded(
     assert isinstance(refused(shelf.database), Damaged)
 
 
-def test_who_may_not_write_is_told_who_may(tmp_path: Path) -> None:
+def test_who_may_not_write_is_told_who_may(public_path: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("needs root, to become another user")
-    database = str(tmp_path / "catalog.sqlite3")
+    database = str(public_path / "catalog.sqlite3")
     prepare(database)
-    open_to_all(tmp_path)
     script = """
         import sys
         from catalog.errors import CatalogError
@@ -215,7 +213,7 @@ def test_who_may_not_write_is_told_who_may(tmp_path: Path) -> None:
     existing = python(script, database, uid=65534)
     assert existing.stdout.startswith("14 this user may not change the catalogue"), existing
     assert "user root may" in existing.stdout
-    fresh = python(script, str(tmp_path / "other.sqlite3"), uid=65534)
+    fresh = python(script, str(public_path / "other.sqlite3"), uid=65534)
     assert fresh.stdout.startswith("14 cannot create the catalogue"), fresh
     os.chmod(database, 0o666)
     beside = python(script, database, uid=65534)
