@@ -48,9 +48,7 @@ def encode_analysis(analysis: Analysis) -> bytes:
         analysis.reason, analysis.payload_reason, analysis.image, analysis.layout, analysis.complaints
     )
     loaders = _encode_loaders(analysis.loaders) if analysis.loaders else b""
-    present, digests = _encode_digests(
-        analysis.pixels, analysis.view, analysis.payload, analysis.near
-    )
+    present, digests = _encode_digests(analysis.pixels, analysis.view, analysis.payload, analysis.near)
     fidelity = _FIDELITIES.index(analysis.fidelity)
     counts = (len(analysis.pages), len(analysis.ifds), len(head), len(loaders))
     parts = [_HEAD.pack(fidelity, present, *counts), digests, head, loaders]
