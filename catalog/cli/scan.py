@@ -198,6 +198,11 @@ def summary(document: dict[str, Any]) -> list[str]:
             f"{counted(files['undecodable'], 'file that was read does', 'files that were read do')} not decode:"
             " catalog query errors"
         )
+    if files["flawed"]:
+        lines.append(
+            f"{counted(files['flawed'], 'file that was read is', 'files that were read are')} damaged or too large to"
+            " be decoded whole: catalog query errors"
+        )
     left_out = [
         words
         for number, words in (

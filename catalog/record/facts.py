@@ -38,6 +38,8 @@ class Known(NamedTuple):
     reason: str | None
     renewed: bool = False
     """A content that the record knew was analysed anew: other files that hold it may be told otherwise now."""
+    flawed: bool = False
+    """It is damaged, or was given up at a limit: one of the errors, though something of it decodes."""
 
 
 class ContentUnknown(LookupError):
@@ -319,5 +321,6 @@ def _known(
     if fidelity is Fidelity.UNDECODABLE:
         return Known(content_id, None, None, Outcome.UNDECODABLE, reason)
     if not fidelity.sound:
-        return Known(content_id, None, None, Outcome.OK, None)
+        flawed = fidelity is Fidelity.DAMAGED or ": raise " in (reason or "")
+        return Known(content_id, None, None, Outcome.OK, None, flawed=flawed)
     return Known(content_id, pixel_id, view_id, Outcome.OK, None)

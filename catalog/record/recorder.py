@@ -81,6 +81,8 @@ class Recorder:
         self._mounts: dict[int, MountFacts] = {}
         self.outcome = Outcome.OK
         """What the look that was recorded last came to."""
+        self.flawed = False
+        """Whether it found damage, or a limit in its way."""
 
     # ------------------------------------------------------------------------------------ transaction
 
@@ -133,7 +135,7 @@ class Recorder:
         stat = storable(inspection.stat)
         current = None if row is None else self._current(row, inspection.job)
         known = self.facts.intern(inspection)
-        self.outcome = known.outcome
+        self.outcome, self.flawed = known.outcome, known.flawed
         self.batch.count_file()
         if known.renewed:
             self._renewed(known, inspection.sha256)

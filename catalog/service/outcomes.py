@@ -137,6 +137,7 @@ class Outcomes:
             tally.count(_COUNTERS[recorded])
             tally.reread += recorded is Recorded.UNCHANGED
             tally.undecodable += self._recorder.outcome is Outcome.UNDECODABLE
+            tally.flawed += self._recorder.flawed
         if recorded is Recorded.CHANGED:
             session.mass_changes.saw(job.root_id)
         if row is not None:

@@ -33,6 +33,8 @@ class Tally:
     unproven: int = 0
     """Not found, and nothing proves that they are gone."""
     undecodable: int = 0
+    flawed: int = 0
+    """Damaged, or given up at a limit."""
     pending: int = 0
     held_missing: int = 0
     unknown_folders: int = 0

@@ -63,6 +63,7 @@ class ScanResult:
                 "reappeared": tally.reappeared,
                 "unreadable": tally.unreadable,
                 "undecodable": tally.undecodable,
+                "flawed": tally.flawed,
                 "pending": tally.pending,
                 "held_missing": tally.held_missing,
             },

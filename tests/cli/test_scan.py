@@ -549,12 +549,14 @@ def test_an_untouched_file_that_was_too_large_is_looked_at_again_once_the_limit_
         catalog_cli.config.write_text(f"{setting} = {limit!r}\n")
         ran = catalog_cli("scan", share, "--json")
         assert ran.code == 0
+        told = "files that were read are damaged or too large to be decoded whole: catalog query errors"
+        assert ran.json["files"]["flawed"] == (4 if told in ran.stderr else 0)
         wrong = catalog_cli("query", "errors", "--json").json["files"]
         return ran.json["files"], [each["reason"] for each in wrong]
 
     (share / "copy.tif").write_bytes((share / "b.tif").read_bytes())
     files, reasons = scanned(low)
-    assert files["new"] == 4
+    assert (files["new"], files["flawed"]) == (4, 4)
     assert reasons and all(f"raise {setting} to " in reason for reason in reasons)
     files, again = scanned(low)
     assert (files["unchanged"], files["not_reread"], again) == (4, 4, reasons)
