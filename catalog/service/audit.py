@@ -348,6 +348,7 @@ class Audit:
     def _finish(self, status: str) -> None:
         session, result = self._session, self.result
         session.commit()
+        session.mass_changes.look(at_once=True)
         result.seconds = time.monotonic() - self._began
         result.coverage = total(coverage(self._connection, self._scope, now_ms()))
         result.missing = missing_files(self._connection, self._scope)

@@ -193,6 +193,7 @@ class Rebase:
             session.commit()
         else:
             self._judge_again()
+        session.mass_changes.look(at_once=True)
         result = self.result
         left = waiting(batch.committed, self._epoch_id)
         result.left = sum(each.files for each in left.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from catalog.service.auditing import audit
 from catalog.terms import EventKind
 from tests.in_process import Cataloguing, cataloguing_in
 from tests.pictures import scan_tif
@@ -50,6 +52,16 @@ def alarms(home: Cataloguing) -> list[dict[str, Any]]:
 
 def status(home: Cataloguing, catalog_cli: Any) -> Any:
     return catalog_cli("status", "--check", "--json", env={"CATALOG_DATABASE": str(home.database)})
+
+
+def test_an_audit_that_finds_a_mass_raises_the_alarm_with_all_of_it(home: Cataloguing, share: Path) -> None:
+    """Also one that is over before anybody counts."""
+    append(share, range(9))
+    result = audit(home.session, database=str(home.database))
+    assert sum(result.drift.values()) == 9
+    assert len(alarms(home)) == 1
+    (root,) = home.ask("SELECT mass_change FROM root")
+    assert json.loads(root["mass_change"])["files"] == 9
 
 
 def test_a_mass_is_one_alarm_and_stands_until_it_was_looked_at(
