@@ -36,6 +36,9 @@ from catalog.cli.options import (
     chosen,
 )
 from catalog.errors import UsageError
+from catalog.terms import printable
+
+HINT_WIDTH = 40
 
 if TYPE_CHECKING:
     from catalog.cli.output import Listing
@@ -172,7 +175,7 @@ def tags(
     """
     with importing():
         from catalog.cli.output import Column, Listing
-        from catalog.query.tags import files_with_tag
+        from catalog.query.tags import files_with_tag, some_values
 
     form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     value, paths = _value_or_path(value, paths or [])
@@ -197,7 +200,11 @@ def tags(
         found = files_with_tag(asked.connection, asked.scope, name, value, limit=beyond(limit))
         words = form is Format.TABLE
         rows = ({**each.fields(), "shown": each.shown} if words else each.fields() for each in found)
-        answer_listing(asked, "catalog.tags/1", listing, rows, form=form, limit=limit)
+        any_found = answer_listing(asked, "catalog.tags/1", listing, rows, form=form, limit=limit)
+        if value is not None and not any_found and (values := some_values(asked.connection, name)):
+            cut = (each if len(each) <= HINT_WIDTH else each[: HINT_WIDTH - 1] + "…" for each in values)
+            shown = (printable(each) for each in cut)
+            asked.run.say(f"recorded values of {printable(name)} are, for example: {', '.join(shown)}")
     asked.conclude(allow_incomplete=allow_incomplete)
 
 

@@ -120,6 +120,18 @@ def all_names(connection: Connection) -> dict[str, int]:
     return {row.name: row.code for row in connection.execute(statement)}
 
 
+def some_values(connection: Connection, name: str, limit: int = 8) -> list[str]:
+    """Some of the values that are recorded of a tag, wherever; none of a positional one. For who asked for another."""
+    statement = (
+        select(tagval.c.value)
+        .where(tagval.c.name.in_(_meant(connection, name)))
+        .distinct()
+        .order_by(tagval.c.value)
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
 def _positional(name: str) -> frozenset[int]:
     code = _code(name)
     return frozenset(

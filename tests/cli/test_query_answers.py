@@ -380,6 +380,16 @@ def test_tags_with_values_and_names(catalog_cli: Any, full: Path) -> None:
     assert catalog_cli("query", "tags", "--paths").code == 2
 
 
+def test_who_asks_for_a_value_that_no_file_has_is_told_which_ones_there_are(
+    catalog_cli: Any, full: Path
+) -> None:
+    ran = catalog_cli("query", "tags", "compression", "LZW")
+    assert (ran.code, ran.out) == (0, "no file carries this tag with this value\n")
+    assert ran.stderr == "recorded values of compression are, for example: 5\n"
+    assert catalog_cli("query", "tags", "Compression", "5").stderr == ""
+    assert catalog_cli("query", "tags", "Nonsense", "5").stderr == ""
+
+
 def test_files_by_state_and_format(catalog_cli: Any, full: Path) -> None:
     def names(*options: str) -> list[str]:
         found = catalog_cli("query", "files", "--json", *options).json["files"]
