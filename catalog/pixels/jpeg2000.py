@@ -78,6 +78,17 @@ def parse_jpeg2000(view: memoryview, wanted: Wanted) -> Structure:
     )
 
 
+def missing_parts(stream: memoryview) -> tuple[str, ...]:
+    """What a codestream lacks that a decoder would make up in silence, in words; what is no codestream is left to
+    the decoder."""
+    found = Header()
+    try:
+        _main_header(stream, found)
+    except (IndexError, NotAnImage):
+        return ()
+    return tuple(found.defects)
+
+
 def _boxes(view: memoryview, found: Header, wanted: Wanted) -> memoryview:
     """Read the boxes; the codestream."""
     found.boxed = True

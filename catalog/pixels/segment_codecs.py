@@ -15,6 +15,7 @@ import numpy as np
 
 from catalog.pixels.bare_tiff import bare_tiff
 from catalog.pixels.complaints import listen
+from catalog.pixels.jpeg2000 import missing_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -199,6 +200,9 @@ def samples_of(
     elif _IMAGES[compression] == "webp_decode":
         array = imagecodecs.webp_decode(bytes(segment), hasalpha=True if alpha else None)
     else:
+        lacking = missing_parts(segment) if _IMAGES[compression] == _JPEG2000 else ()
+        if lacking:
+            raise RuntimeError("; ".join(lacking))
         array = getattr(imagecodecs, _IMAGES[compression])(segment)
     return array
 

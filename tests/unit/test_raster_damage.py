@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import zlib
+from io import BytesIO
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from catalog.terms import Fidelity, Limits
 from tests.unit.rasters import RNG, decoded, group4, noise, packed, written
@@ -191,3 +193,26 @@ def test_a_jpeg_tile_that_holds_more_than_the_tile_is_damaged() -> None:
     found = decoded(bytes(content))
     assert found.fidelity is Fidelity.DAMAGED
     assert found.reason == "tile 1 of 2: the codec delivered 48x16 pixels"
+
+
+def test_a_jpeg_2000_strip_that_lacks_a_tile_is_damaged() -> None:
+    """OpenJPEG delivers samples of its own for the tile and says nothing."""
+
+    def coded(array: np.ndarray) -> bytes:
+        buffer = BytesIO()
+        Image.fromarray(array).save(buffer, "JPEG2000", no_jp2=True, tile_size=(32, 32))
+        return buffer.getvalue()
+
+    array = noise((128, 64), "u1")
+    strips = [coded(array[:64]), coded(array[64:])]
+    head = {259: (3, [34712]), 278: (4, [64])}
+    whole = decoded(build(page(64, 128, strips=strips, tags=head)))
+    assert (whole.fidelity, whole.reason) == (Fidelity.EXACT, None)
+    begin = strips[1].index(b"\xff\x90")
+    end = begin + int.from_bytes(strips[1][begin + 6 : begin + 10], "big")
+    strips[1] = strips[1][:begin] + strips[1][end:]
+    found = decoded(build(page(64, 128, strips=strips, tags=head)))
+    assert found.fidelity is Fidelity.DAMAGED
+    assert "1 of 4 tiles not there" in str(found.reason)
+    assert found.raster is not None
+    assert np.array_equal(found.raster.array()[:64, :, 0], array[:64])
