@@ -10,7 +10,7 @@ import typer
 from catalog.cli.asking import asking, importing, short_time
 from catalog.cli.options import Json, conclude
 from catalog.errors import Exit
-from catalog.terms import Severity, counted, iso, printable
+from catalog.terms import RootState, Severity, counted, iso, printable, quoted
 
 if TYPE_CHECKING:
     from catalog.query.status import RootStatus, Status
@@ -59,6 +59,9 @@ def _words(found: Status) -> Iterator[str]:
     for each in found.roots:
         if each.state_reason:
             yield f"{printable(each.name)}: {each.state_reason}"
+        if each.state is RootState.REPLACED:
+            again = f"catalog root relocate {quoted(each.name)} {quoted(each.path)}"
+            yield f"  if these are its files on another disk: {again}"
         if each.mass_change:
             yield f"{printable(each.name)}: {each.mass_change.words}"
         if each.mode_reason:

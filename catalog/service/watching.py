@@ -77,6 +77,7 @@ class ShareWatch:
         """A whole pass was asked for after the present one had begun."""
         self._following = False
         """Whether the share was online when it was looked at last, and is followed."""
+        self._told = root.state
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
@@ -164,7 +165,7 @@ class ShareWatch:
                 self._borders = borders_below(self.root.path)
         if self._foundings != self._shares.foundings(self.root_id):
             self._follow_anew()
-        if self.online is not self._following:
+        if self.root.state is not self._told or self.online is not self._following:
             self._follow()
         if not self.online:
             self._dismiss(f"{self.root.name} is {self.root.state.value}")
@@ -184,9 +185,10 @@ class ShareWatch:
         """The share went away, or came back: whoever asked the guard."""
         why = f": {self.root.state_reason}" if self.root.state_reason else ""
         log.warning("share %s: %s%s", self.root.name, self.root.state.value, why)
-        if self.online:
+        self._told = self.root.state
+        if self.online and not self._following:
             self.start()  # whatever happened meanwhile was not heard
-        else:
+        elif not self.online and self._following:
             self._following = False
             self.events.stop()
             self.abandon(f"the share went {self.root.state.value}")
@@ -330,7 +332,8 @@ class ShareWatch:
     def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
         now, tally = time.monotonic(), reconcile.tally
         if reconcile.whole:
-            self.events.audit(reconcile.folders)
+            if not reconcile.share_left:
+                self.events.audit(reconcile.folders)
             self._unaudited.clear()
             self._unwatched.clear()
             self.events.clock.finished(now, reconcile.walk_seconds)

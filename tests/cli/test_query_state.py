@@ -153,7 +153,10 @@ def test_status_for_people_and_for_monitoring(catalog_cli: Any, rows: CatalogueR
         "warning: masters: 1 case of critical drift open\nwarning: far\\x1b is hung: no answer for 30 s\n"
     )
     assert b"\x1b" not in ran.stdout
-    assert catalog_cli("status").code == 0
+    rows.root("two words", b"/two words", state=RootState.REPLACED, state_reason="another file system")
+    said = catalog_cli("status")
+    assert said.code == 0
+    assert "on another disk: catalog root relocate 'two words' '/two words'" in said.out
     assert catalog_cli("status", "--check", "--json").json["problems"][0].startswith("masters: 1 case")
 
 

@@ -45,7 +45,9 @@ def full_analysis() -> Analysis:
         payload=b"\xff" * 32,
         payload_reason="garbage between segments",
         image=ImageFacts("TIFF", 2**40, 64, 3, "rgb+1", "u12", 4, 6, icc_sha256=b"\x01" * 32),
-        layout=Layout("BigTIFF", "LZW", "big", 2, "separate", 9, 8, 256, 128, 2, True, "4:2:0", "ab" * 32, 70, "XMP"),
+        layout=Layout(
+            "BigTIFF", "LZW", "big", 2, "separate", 9, 8, 256, 128, 2, True, "4:2:0", "ab" * 32, 70, "XMP"
+        ),
         pages=(
             Page(0, PageRole.PAGE, 124, 64, "rgb", "u8", 3, SHA, SHA),
             Page(1, PageRole.THUMBNAIL, 12, 6, "gray", "u16", 1, None, SHA),
