@@ -25,6 +25,11 @@ T = TypeVar("T")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each processor: many tests wait for a daemon, a file that settles, or a process that starts."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     """``eventually(predicate, timeout=5.0)``: poll until the predicate is true, and give what it gave.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from catalog.cli.confirming import Actor, ready
 from catalog.cli.context import Invocation, invocation
-from catalog.cli.options import DryRun, Yes
+from catalog.cli.options import DryRun, Json, Yes
 from catalog.cli.prompting import ask
 from catalog.errors import UsageError
-from catalog.terms import printable, quoted
+from catalog.terms import path_fields, printable, quoted
 
 if TYPE_CHECKING:
+    from catalog.record.roots import Root
     from catalog.service.relocating import Likeness
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or path of the share.", show_default=False)]
@@ -32,6 +34,7 @@ def relocate(
     ] = False,
     actor: Actor = None,
     dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
     """Where is this share now, so that all its history goes with it?
 
@@ -54,9 +57,11 @@ def relocate(
         found, seen = compared(desk.roots, root, folder)
         run.say(_recognised(found))
         if dry_run:
+            _answer(root, os.fsencode(folder), found, done=False, as_json=as_json)
             run.say("nothing was done" + ("" if found.alike else ": that does not look like the share"))
             raise typer.Exit(0 if found.alike else UsageError.code)
         moved = settle(desk.roots, root, folder, found, seen, actor=actor or user(), force=force)
+    _answer(root, moved.path, found, done=True, as_json=as_json)
     if moved.path == root.path:
         run.say(f"{moved.name}: what is at {printable(moved.path)} now is the share")
     else:
@@ -66,6 +71,20 @@ def relocate(
             f"it does not carry its marker there and is known without from now on: catalog root mark {quoted(name)}"
         )
     _say_what_follows(run, moved.root_id, quoted(moved.path))
+
+
+def _answer(root: Root, path: bytes, found: Likeness, *, done: bool, as_json: bool) -> None:
+    from catalog.cli.output import Frame, answer
+
+    document = {
+        "root": root.name,
+        "from": printable(root.path),
+        **path_fields(path),
+        "alike": found.alike,
+        "relocated": done,
+        **found.fields(),
+    }
+    answer(Frame("catalog.root-relocate/1", None), document, as_json=as_json, words=tuple)
 
 
 def _recognised(found: Likeness) -> str:
