@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 
 from catalog.record.roots import Root
@@ -33,6 +34,8 @@ class Events:
         """Rebuilds and overflows of sources that are no more."""
         self.uncovered: list[bytes] = []
         """Folders without a kernel watch (limit, permission): because of them the share is polled, too."""
+        self._mend_at = 0.0
+        """When the watches may be set up anew because some are missing."""
         self.mode, self.mode_reason = self._choose()
         self.clock = self._new_clock()
 
@@ -125,10 +128,21 @@ class Events:
         """Which of these walked folders, (path, inode), no watch covers."""
         return self._source.uncovered(folders) if self._source is not None else []
 
-    def audit(self, folders: Iterable[tuple[bytes, int]]) -> None:
-        """All folders of the share were walked: if some have no watch, the whole share is polled, it costs little."""
+    def audit(self, folders: Iterable[tuple[bytes, int]]) -> bool:
+        """All folders of the share were walked: if some have no watch, the whole share is polled, it costs little.
+
+        True when the watches were set up anew for it, which is tried first, and again from time to time: a walk
+        is to follow. Watches get lost where folders are renamed faster than watchdog looks, and limits are raised.
+        """
         bare = self.bare(folders)
         settings = self._session.settings
+        if bare and time.monotonic() >= self._mend_at and self._source is not None:
+            self._mend_at = time.monotonic() + settings.reconcile_interval_seconds
+            try:
+                self._source.rebuild(f"{counted(len(bare), 'folder has', 'folders have')} no watch")
+            except OSError as error:
+                self._degrade(f"events are not to be had: {error.strerror or error}")
+            return True
         polled = self.mode is not WatchMode.INOTIFY or bool(bare)
         self.clock.interval_seconds = (
             settings.poll_interval_seconds if polled else settings.reconcile_interval_seconds
@@ -142,3 +156,4 @@ class Events:
                 )
             self.uncovered = bare
             self._tell()
+        return False

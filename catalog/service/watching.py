@@ -332,8 +332,8 @@ class ShareWatch:
     def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
         now, tally = time.monotonic(), reconcile.tally
         if reconcile.whole:
-            if not reconcile.share_left:
-                self.events.audit(reconcile.folders)
+            if not reconcile.share_left and self.events.audit(reconcile.folders):
+                self._hurry()
             self._unaudited.clear()
             self._unwatched.clear()
             self.events.clock.finished(now, reconcile.walk_seconds)

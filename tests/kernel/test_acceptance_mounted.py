@@ -57,20 +57,22 @@ def nothing_invented(home: Cataloguing) -> None:
 
 
 def too_few_watches(base: Path) -> None:
-    """T8: folders that get no watch are polled, counted and shown."""
+    """T8: folders that get no watch are polled, counted and shown; and watched as soon as they can be."""
     (share,) = folders(base, "share")
     mount("-t", "tmpfs", "share", share)
     for number in range(40):
         (share / f"{number:02}").mkdir()
     WATCHES.write_text("20")
-    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+    settings = {"poll_interval_seconds": 0.3, "reconcile_interval_seconds": 0.5}
+    with cataloguing_in(base, **settings) as home, home.watching() as watching:
         home.add(share)
         watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
         for number in range(40):
             picture(share / f"{number:02}" / "x.tif", number)
         watching.until(lambda: len(home.ask.record()) == 40 and not untrue(home.ask, share))
-        (root,) = home.ask("SELECT * FROM root")
-        assert root["uncovered_dirs"] >= 20, root
+        watching.until(lambda: home.ask("SELECT uncovered_dirs FROM root")[0]["uncovered_dirs"] >= 20)
+        WATCHES.write_text("1000")
+        watching.until(lambda: home.ask("SELECT uncovered_dirs FROM root")[0]["uncovered_dirs"] == 0)
     assert_record_is_truth(base / "catalog.sqlite3", share)
 
 
