@@ -21,7 +21,9 @@ def stormed(
     shares = [folder / "one", folder / "two"]
     storm = Storm([os.fsencode(share) for share in shares], os.fsencode(folder / "out"), seed, only=only)
     try:
-        with cataloguing_in(folder, mass_missing_files=10_000, absence_seconds=absence_seconds) as home:
+        # What no event told of is found by the periodic walk, an hour apart by default.
+        settings = {"mass_missing_files": 10_000, "reconcile_interval_seconds": 3.0}
+        with cataloguing_in(folder, absence_seconds=absence_seconds, **settings) as home:
             for share in shares:
                 home.add(share)
             with home.watching() as watching:
