@@ -46,6 +46,7 @@ def held(catalog_cli: Any, share: Path) -> Path:
     return share
 
 
+@pytest.mark.slow
 def test_held_absences_are_counted_by_folder_and_confirmed_after_a_question(
     catalog_cli: Any, held: Path, ask: Asking
 ) -> None:

@@ -85,6 +85,7 @@ def check(cli: Any, tmp_path: Path, *, files: int, kills: int, seed: int) -> Non
     assert len(Asking(cli.database).states()) == files + 1
 
 
+@pytest.mark.slow
 def test_scan_that_is_killed_and_continued_ends_like_an_undisturbed_one(
     catalog_cli: Any, tmp_path: Path
 ) -> None:

@@ -20,6 +20,8 @@ from tests.acceptance import assert_record_is_truth, recorded_checksums, untrue
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def share(tmp_path: Path) -> Path:
@@ -80,7 +82,6 @@ def test_no_partial_content_of_a_slow_writer_is_ever_recorded(
     assert recorded_checksums(home.ask) == {hashlib.sha256(whole).hexdigest()}
 
 
-@pytest.mark.slow
 def test_no_partial_content_of_any_way_to_write_is_ever_recorded(
     home: Cataloguing, share: Path, tmp_path: Path
 ) -> None:
@@ -118,7 +119,6 @@ def test_no_partial_content_of_any_way_to_write_is_ever_recorded(
     assert recorded_checksums(home.ask) <= closed.checksums
 
 
-@pytest.mark.slow
 def test_no_torn_content_of_a_file_that_is_rewritten_all_the_time_is_ever_recorded(
     home: Cataloguing, share: Path
 ) -> None:

@@ -17,6 +17,8 @@ from tests.acceptance import assert_record_is_truth, untrue
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def share(tmp_path: Path) -> Path:
@@ -49,7 +51,6 @@ def observer(watch: ShareWatch) -> Any:
     return source._observing._observer
 
 
-@pytest.mark.slow
 def test_files_of_a_burst_that_overflows_the_queue_are_all_catalogued(home: Cataloguing, share: Path) -> None:
     """T1 in small: the reader is held up as that of a stopped process is."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
@@ -168,7 +169,6 @@ def test_files_in_folders_made_that_instant_are_all_catalogued(
         watching.until(lambda: len(home.ask.record()) == 2 * number and true_to(home, share), 60.0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("share_of_files", [0.15, 0.3])
 def test_a_mass_of_deletions_is_held_and_fewer_are_believed(
     tmp_path: Path, share: Path, share_of_files: float

@@ -12,6 +12,8 @@ from tests.acceptance import assert_record_is_truth, untrue
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def share(tmp_path: Path) -> Path:

@@ -13,6 +13,8 @@ from catalog.record.runs import RequestProgress
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 
+pytestmark = pytest.mark.slow
+
 DAY_MS = 86_400_000
 
 

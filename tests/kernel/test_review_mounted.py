@@ -14,6 +14,8 @@ import pytest
 from tests.asking import picture
 from tests.in_process import Cataloguing, cataloguing_in
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

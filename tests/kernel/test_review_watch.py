@@ -117,6 +117,7 @@ def test_slow_swap_of_two_names_keeps_both_histories(tmp_path: Path, share: Path
         )
 
 
+@pytest.mark.slow
 def test_absence_is_not_believed_while_the_walk_that_may_find_the_file_goes_on(
     tmp_path: Path, share: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_absence_is_not_believed_while_the_walk_that_may_find_the_file_goes_on(
         assert home.ask.events("missing") == []
 
 
+@pytest.mark.slow
 def test_folder_that_is_emptied_file_by_file_is_held_by_the_brake(home: Cataloguing, share: Path) -> None:
     for shade in range(150):
         picture(share / f"{shade:03}.tif", shade)
@@ -224,6 +226,7 @@ def test_catalogue_locked_by_somebody_else_is_waited_for(
         assert home.ask.record() == truth(share)
 
 
+@pytest.mark.slow
 def test_hints_survive_a_file_that_spoils_the_transaction(home: Cataloguing, share: Path) -> None:
     home.add(share)
     record = home.session.recorder.record

@@ -185,6 +185,7 @@ def test_scan_beside_a_daemon_is_handed_to_it(watching: Watching) -> None:
     assert ran.json["roots"][0]["state"] == "online"
 
 
+@pytest.mark.slow
 def test_share_added_later_is_followed_by_a_daemon_of_all_shares(
     catalog_cli: Any, share: Path, tmp_path: Path, eventually: Any
 ) -> None:
@@ -254,6 +255,7 @@ def test_service_manager_is_told_ready_status_and_stopping(
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_daemon(watching: Watching, eventually: Any) -> None:
     picture(watching.share / "a.tif", 1)
     watching.until_true_to_the_disk()
