@@ -76,6 +76,8 @@ class Reconcile:
         self._untold = 0
         self.folders: list[tuple[bytes, int]] = []
         """(path, inode) of what was walked."""
+        self.unlisted: list[bytes] = []
+        """Folders that could not be listed; no more than so many."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self.order = session.next_order() if order is None else order
         self._heard = heard
@@ -233,6 +235,8 @@ class Reconcile:
             self.folders.append((listing.path, listing.identity[1]))
         if listing.error is not None:
             tally.unknown_folders += 1
+            if len(self.unlisted) < PROBLEMS_TOLD:
+                self.unlisted.append(listing.path)
             self._problem(listing.path, f"cannot be listed: {listing.error.strerror}")
         for name in listing.mounts:
             path = joined_path(listing.path, name)

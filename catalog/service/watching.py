@@ -22,6 +22,7 @@ from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
 from catalog.watch.hints import Hints
 from catalog.watch.mounts import borders_below
+from catalog.watch.polling import UnlistedFolders
 from catalog.watch.settle import Settler, writer_probe
 from catalog.watch.walk import walk_key
 
@@ -81,6 +82,9 @@ class ShareWatch:
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
+        self._unlisted = UnlistedFolders(
+            self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
+        )
         self._borders: frozenset[bytes] = frozenset()
         """Absolute folders where another file system is mounted: not ours."""
         self._unaudited: list[tuple[bytes, int]] = []
@@ -176,6 +180,8 @@ class ShareWatch:
                 self._hurry()
         if now >= self._next_audit and (self._unaudited or self._unwatched):
             self._audit_new(now)
+        for folder in self._unlisted.take(now):
+            self._ask_subtree(folder)
         self._take_hints(now)
         if now >= self._next_absence:
             self._confirm_absences(now)
@@ -331,6 +337,7 @@ class ShareWatch:
 
     def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
         now, tally = time.monotonic(), reconcile.tally
+        self._unlisted.found(now, reconcile.unlisted)
         if reconcile.whole:
             if not reconcile.share_left and self.events.audit(reconcile.folders):
                 self._hurry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import Final
 
 DUTY: Final = 0.1
@@ -50,3 +51,34 @@ class ReconcileClock:
     def hurry(self) -> None:
         """Events were lost, the share came back, somebody asked: due at once."""
         self._due = float("-inf")
+
+
+class UnlistedFolders:
+    """Folders that a walk could not list: no event tells when they can be, so they are tried again.
+
+    After ``first_seconds``, and each time in vain after twice as long, ``longest_seconds`` at most. Times are those
+    of the caller's monotonic clock.
+    """
+
+    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
+        self._first = self._wait = first_seconds
+        self._longest = max(first_seconds, longest_seconds)
+        self._folders: set[bytes] = set()
+        self._due = float("inf")
+
+    def found(self, now: float, folders: Collection[bytes]) -> None:
+        """A walk ended, and could not list these."""
+        if folders:
+            self._folders.update(folders)
+            self._due = min(self._due, now + self._wait)
+        elif not self._folders:
+            self._wait = self._first
+
+    def take(self, now: float) -> Collection[bytes]:
+        """Those that are to be walked again now; they are asked for once."""
+        if now < self._due:
+            return ()
+        folders, self._folders = self._folders, set()
+        self._due = float("inf")
+        self._wait = min(2 * self._wait, self._longest)
+        return folders

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.watch.hints import Hints, Sign, Trace, Writing, collapse
-from catalog.watch.polling import ReconcileClock
+from catalog.watch.polling import ReconcileClock, UnlistedFolders
 
 
 class Clock:
@@ -145,6 +145,22 @@ def test_jitter_stays_within_a_quarter():
     for _ in range(100):
         clock.finished(0, scan_seconds=1)
         assert 2700 <= clock.next_due() <= 4500
+
+
+def test_folders_that_cannot_be_listed_are_tried_again_less_and_less_often():
+    unlisted = UnlistedFolders(60, 200)
+    unlisted.found(0, [b"a", b"b"])
+    unlisted.found(30, [b"a"])
+    assert not unlisted.take(59)
+    assert sorted(unlisted.take(60)) == [b"a", b"b"]
+    assert not unlisted.take(1000)
+    for now, wait in ((1000, 120), (2000, 200), (3000, 200)):
+        unlisted.found(now, [b"b"])
+        assert not unlisted.take(now + wait - 1)
+        assert unlisted.take(now + wait) == {b"b"}
+    unlisted.found(4000, [])
+    unlisted.found(5000, [b"b"])
+    assert unlisted.take(5060) == {b"b"}
 
 
 def test_hurry_makes_it_due():
