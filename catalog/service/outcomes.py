@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from catalog import drift
 from catalog.record import FileRow, Recorded
+from catalog.record.batch import signed
 from catalog.record.facts import ContentUnknown
 from catalog.record.files import storable
 from catalog.service.places import holds
@@ -66,6 +67,7 @@ _COUNTERS: Final = {
     Recorded.REAPPEARED: "reappeared",
     Recorded.UNCHANGED: "unchanged",
 }
+_SAME_BYTES: Final = (Recorded.TOUCHED, Recorded.UNCHANGED)
 
 
 class Outcomes:
@@ -144,23 +146,22 @@ class Outcomes:
             session.suspects.pop(row.file_id, None)
         if plan.due is not None:
             session.backlog.acknowledge(plan.due)
-        if plan.heard:
-            self._ask_other_names(inspection)
+        self._ask_other_names(inspection, row, plan, recorded)
         self._look_again_if_racy(inspection, plan)
 
-    def _ask_other_names(self, inspection: Inspection) -> None:
-        """The kernel tells of a write under one name; whoever has the file under another name has it changed, too."""
+    def _ask_other_names(
+        self, inspection: Inspection, row: FileRow | None, plan: Plan, recorded: Recorded
+    ) -> None:
+        """The kernel tells of a write under one name; whoever has the file under another name has it changed, too.
+        Also whoever shares the file that was here before: it may have been written before it went."""
         job, stat = inspection.job, inspection.stat
-        if stat is None or stat.nlink < 2 or not self._session.inode_trusted(job.root_id):
+        if stat is None or self._is_fresh(job, plan) or not self._session.inode_trusted(job.root_id):
             return
-        now = storable(stat)
-        others = [
-            Change(row.root_id, row.path, Reason.EVENT)
-            for row in self._recorder.rows.names_of(stat.inode)
-            if (row.root_id, row.path) != (job.root_id, job.path)
-            and (row.size, row.mtime_ns, row.ctime_ns) != (now.size, now.mtime_ns, now.ctime_ns)
-        ]
-        self._session.backlog.enqueue(others)
+        stayed = row is not None and row.inode == signed(stat.inode)
+        if stat.nlink > 1 and not (stayed and recorded in _SAME_BYTES):
+            self._session.ask_names(stat.inode, (job.root_id, job.path), storable(stat))
+        if row is not None and not stayed:
+            self._session.ask_names(row.inode, (job.root_id, job.path))
 
     # ------------------------------------------------------------------------------------- second looks
 

@@ -72,7 +72,7 @@ class Plan:
     taker: Callable[[Inspection], None] | None = None
     """An audit that has read the file to compare it; what it finds is its own to judge."""
     heard: bool = False
-    """An event spoke of this name, and of no other name that its file may have."""
+    """It comes from the backlog: an event spoke of it, and has settled."""
     run_id: int | None = None
     """The run that asked for it, for revisions and events."""
     order: int = 0

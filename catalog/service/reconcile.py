@@ -52,7 +52,7 @@ class Reconcile:
     calls ``finish``. A pass that is not brought to its end must be given up by ``abandon``.
 
     ``share_there`` is the share guard's word, asked before anything is concluded from what is not seen.
-    ``starts``: relative paths of folders, none below another; ``heard`` of in events. ``order``: when it was asked
+    ``starts``: relative paths of folders, none below another. ``order``: when it was asked
     for, if that was earlier (``Session.next_order``). After the end, ``complete`` says whether every folder was
     listed and every file inspected, ``problems`` what was not.
     """
@@ -65,7 +65,6 @@ class Reconcile:
         *,
         starts: Sequence[bytes] = (b"",),
         order: int | None = None,
-        heard: bool = False,
     ) -> None:
         self.session = session
         self.root = root
@@ -80,7 +79,6 @@ class Reconcile:
         """Folders that could not be listed; no more than so many."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self.order = session.next_order() if order is None else order
-        self._heard = heard
         self._seen_order = 0
         self._share_there = share_there
         self._sure_until = 0.0
@@ -173,7 +171,7 @@ class Reconcile:
             self.walk_seconds += time.monotonic() - began
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
-            plan = Plan(self.tally, fresh=self._fresh, heard=self._heard, run_id=self.run_id)
+            plan = Plan(self.tally, fresh=self._fresh, run_id=self.run_id)
             key = job.root_id, job.path
             if not session.submit(job, plan) and not session.arrivals.count_in(key, self.tally):
                 self._elsewhere.append(job)

@@ -27,7 +27,7 @@ from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
 from catalog.service.sights import Sights
 from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
-from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
+from catalog.terms import Change, Inspection, Job, Outcome, Presence, Reason, RootState, Stat, printable
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 from catalog.watch.sight import Sight
@@ -40,6 +40,9 @@ class Session:
 
     The caller holds the cataloguing lock. ``submit`` never blocks; ``pump`` does the work.
     """
+
+    serves_backlog = False
+    """Whether what is put into the backlog is taken from it soon: by a daemon. A scan sees all names by itself."""
 
     def __init__(self, database: str, settings: Settings) -> None:
         self.database = database
@@ -366,6 +369,21 @@ class Session:
         self.suspects[row.file_id] = Suspect(row, time.monotonic(), reason, self.next_order())
         self.recorder.batch.begin()
         self.recorder.suspect(row)
+        if self.inode_trusted(row.root_id):
+            # It may have been written before it went.
+            self.ask_names(row.inode, (row.root_id, row.path))
+
+    def ask_names(self, inode: int, but: Key, stat: Stat | None = None) -> None:
+        """Have other recorded names of a file looked at, because of what was seen under one of them (``but``).
+        Those that are recorded with this ``stat`` are as they should be."""
+        if not self.serves_backlog:
+            return
+        look = stat and (stat.size, stat.mtime_ns, stat.ctime_ns)
+        self.backlog.enqueue(
+            Change(row.root_id, row.path, Reason.EVENT)
+            for row in self.recorder.rows.names_of(inode)
+            if (row.root_id, row.path) != but and (row.size, row.mtime_ns, row.ctime_ns) != look
+        )
 
 
 __all__ = ["Session"]
