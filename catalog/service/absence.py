@@ -46,8 +46,8 @@ def confirm_absences(
     """Give this root's suspects their second look, and record those that are proven gone.
 
     ``share_there`` asks the share guard; it must say yes before and after the look, or nothing is believed.
-    ``after_seconds``: age of a suspicion before the second look. Whatever was under way when the suspicion arose
-    (``asked``: and the walks that were to come) must have been seen first: the file may have moved. More
+    ``after_seconds``: age of a suspicion before the second look. Whatever is under way then (``asked``: and the
+    walks that are to come) must have been seen first: the file may have moved. More
     absences than the mass rule allows, those of the last hour included, are held until an admin confirms them.
     """
     due = _due(session, root, after_seconds, asked=asked)
@@ -92,14 +92,16 @@ def _paths(session: Session, due: Iterable[int]) -> Iterator[bytes]:
 
 def _due(session: Session, root: Root, after_seconds: float, *, asked: bool) -> list[int]:
     now, horizon, concerned = time.monotonic(), session.horizon(asked=asked), session.arrivals.concerned()
-    return [
-        file_id
-        for file_id, suspect in session.suspects.items()
-        if suspect.row.root_id == root.root_id
-        and now >= max(suspect.since + after_seconds, suspect.next_look)
-        and suspect.order < horizon
-        and file_id not in concerned
-    ]
+    due = []
+    for file_id, suspect in session.suspects.items():
+        waits = now < max(suspect.since + after_seconds, suspect.next_look)
+        if suspect.row.root_id != root.root_id or waits:
+            continue
+        # What has begun by now is the last that may find it elsewhere.
+        suspect.last_call = suspect.last_call or session.next_order()
+        if suspect.last_call < horizon and file_id not in concerned:
+            due.append(file_id)
+    return due
 
 
 def _suspected(session: Session, root: Root) -> int:

@@ -7,6 +7,7 @@ threads of their own. The watchdog is fed only while the turns come round.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -42,6 +43,8 @@ QUIET_SECONDS: Final = 0.25
 """The same while nothing settles: what is heard of meanwhile settles for longer than that."""
 DESK_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 2.0
+PAIRING_SECONDS: Final = 0.5
+"""How long watchdog keeps one half of a rename back, to see whether the other half comes."""
 DUE_LIMIT: Final = 1000
 IDLE_WORKERS_SECONDS: Final = 60.0
 WAIT_SECONDS: Final = 5.0
@@ -141,7 +144,8 @@ class Daemon:
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
             self._busy_since = now
-        self.session.placing.resolve(overwriting_seconds=self.session.settings.absence_seconds)
+        wait = self.session.settings.absence_seconds
+        self.session.placing.resolve(overwriting_seconds=wait, heard_until=self._heard_until())
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self.session.mass_changes.look()
@@ -149,6 +153,17 @@ class Daemon:
         elif self.session.recorder.due:
             self.session.commit()
         return more or self.session.busy()
+
+    def _heard_until(self) -> float:
+        """time.monotonic() up to which all that was heard of is inspected, or on its way: what a name held before
+        may have gone to any of those. Nobody waits for the rest for longer than for an absence."""
+        settings, now = self.session.settings, time.monotonic()
+        heard = min((watch.unseen_since() for watch in self.watches.values()), default=math.inf)
+        if self.session.in_flight > DUE_LIMIT // 2:
+            heard = -math.inf
+        return max(
+            now - settings.absence_seconds, min(heard, now - PAIRING_SECONDS - settings.settle_seconds)
+        )
 
     def _wait_for_room(self, error: CatalogError) -> None:
         """The catalogue's disk is full, or somebody keeps it locked: nothing is lost, what was not recorded is

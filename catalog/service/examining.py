@@ -27,11 +27,13 @@ class Found(Enum):
     TROUBLE = "an error: does the share still answer?"
 
 
-def examine(session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes]) -> Found:
+def examine(
+    session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes], *, vacated: bool
+) -> Found:
     """Have the path inspected if it is not as recorded, suspected if it is not there; else it is done with.
 
     ``borders``: absolute folders where another file system is mounted. Events come from there, walks do not go
-    there, and the files are another share's.
+    there, and the files are another share's. ``vacated``: the name was free since it was inspected last.
     """
     path, absolute = due.path, os.path.join(root.path, due.path)
     if session.waiting_for(due.root_id, path):
@@ -58,7 +60,7 @@ def examine(session: Session, root: Root, due: Due, tally: Tally, borders: froze
         session.backlog.acknowledge(due)
     else:
         job = Job(due.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, Plan(tally, due=due, heard=True))
+        session.submit(job, Plan(tally, due=due, heard=True, replaced=not vacated))
     return Found.FILE
 
 

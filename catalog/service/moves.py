@@ -8,6 +8,7 @@ proven gone. Everything else stays separate. A share that is away proves nothing
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import defaultdict
@@ -204,13 +205,22 @@ class Arrivals:
 
     # -------------------------------------------------------------------------------------------- judging
 
-    def take(self, horizon: float, overwriting_seconds: float = 0.0, *, by_content: bool = True) -> Judged:
+    def take(
+        self,
+        horizon: float,
+        overwriting_seconds: float = 0.0,
+        heard_until: float = math.inf,
+        *,
+        by_content: bool = True,
+    ) -> Judged:
         """Judge those that have waited for everything before ``horizon`` (``Session.horizon``); they are
         forgotten here.
 
         A file that was renamed over another recorded one waits ``overwriting_seconds`` more: the other one may
-        have been renamed before. ``by_content`` False: not all newcomers have been seen, so no pair is known to
-        be unique; what only its content could tell goes on waiting. Looks at the disk, writes nothing.
+        have been renamed before. So does one whose name was free for a while, until what was heard before it is
+        inspected (``heard_until``, time.monotonic()). ``by_content`` False: not all newcomers have been seen, so
+        no pair is known to be unique; what only its content could tell goes on waiting. Looks at the disk, writes
+        nothing.
         """
         now = time.monotonic()
         what = horizon, overwriting_seconds
@@ -224,7 +234,7 @@ class Arrivals:
             self._look_up(arrival)
         judged = self._pair(ready, by_content=by_content)
         judged.stale = [arrival for arrival in found if arrival not in set(ready)]
-        self._hold(judged, now - overwriting_seconds)
+        self._hold(judged, now - overwriting_seconds, heard_until)
         for arrival in (*(move.arrival for move in judged.moves), *judged.rest, *judged.stale):
             self._drop(arrival.key)
         return judged
@@ -345,7 +355,7 @@ class Arrivals:
         except OSError:
             return False
 
-    def _hold(self, judged: Judged, before: float) -> None:
+    def _hold(self, judged: Judged, before: float, heard_until: float) -> None:
         """Find out who is recorded where files move to. Let go on waiting whoever came after ``before`` and would
         overwrite somebody, whoever takes the place of one that goes on waiting, and what depends on them."""
         judged.moves = [
@@ -360,6 +370,15 @@ class Arrivals:
             move.row.file_id
             for move in judged.moves
             if move.there and move.there.file_id not in moving and move.arrival.since > before
+        }
+        held |= {
+            arrival.row.file_id
+            for arrival in judged.rest
+            if arrival.row is not None
+            and arrival.since > heard_until
+            and not arrival.plan.replaced
+            and arrival.row.file_id not in moving
+            and self._is_another(arrival.inspection, arrival.row)
         }
         while True:
             more = {m.row.file_id for m in judged.moves if m.there and m.there.file_id in held} - held

@@ -39,12 +39,15 @@ class Placing:
         plan.counted, plan.fresh = True, False
         session.outcomes.record(inspection, plan)
 
-    def resolve(self, *, overwriting_seconds: float = 0.0, asked: bool = True) -> None:
+    def resolve(
+        self, *, overwriting_seconds: float = 0.0, heard_until: float = math.inf, asked: bool = True
+    ) -> None:
         """Give each arrival its history that has waited for everything that was under way (``asked``: also for
         the walks that are to come). See ``Arrivals.take``."""
-        session = self._session
-        if session.arrivals:
-            self._resolve(lambda: session.arrivals.take(session.horizon(asked=asked), overwriting_seconds))
+        session, arrivals = self._session, self._session.arrivals
+        if arrivals:
+            horizon = session.horizon(asked=asked)
+            self._resolve(lambda: arrivals.take(horizon, overwriting_seconds, heard_until))
 
     def relieve(self) -> None:
         """When too many wait: decide what is certain now, whatever is still to be seen."""

@@ -73,6 +73,8 @@ class Plan:
     """An audit that has read the file to compare it; what it finds is its own to judge."""
     heard: bool = False
     """It comes from the backlog: an event spoke of it, and has settled."""
+    replaced: bool = False
+    """Its name was never free: what it held before has no other name for a rename."""
     run_id: int | None = None
     """The run that asked for it, for revisions and events."""
     order: int = 0
@@ -88,7 +90,9 @@ class Suspect:
     """time.monotonic() of the first look that did not find it."""
     reason: str
     order: int
-    """When that was, as ``Session.next_order`` counts: what was under way then may still find it elsewhere."""
+    """When that was, as ``Session.next_order`` counts."""
+    last_call: int = 0
+    """When its second look became due, in the same count: what was under way then may still find it elsewhere."""
     looked_again: bool = False
     next_look: float = 0.0
     """time.monotonic() before which another look is not worth it: the last one could not tell."""

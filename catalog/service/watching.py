@@ -82,6 +82,8 @@ class ShareWatch:
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
+        self._vacated: set[bytes] = set()
+        """Paths in the backlog that were free for a while: what they held may have another name."""
         self._unlisted = UnlistedFolders(
             self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
         )
@@ -103,6 +105,10 @@ class ShareWatch:
     @property
     def online(self) -> bool:
         return self.root.state is RootState.ONLINE
+
+    def unseen_since(self) -> float:
+        """time.monotonic() of the oldest news that is not in the backlog yet, of whoever is not still writing."""
+        return min(self.hints.oldest(), self._settler.oldest())
 
     @property
     def expecting(self) -> bool:
@@ -245,13 +251,15 @@ class ShareWatch:
         if not ready:
             return
         changes = []
-        for path, subtree in ready:
+        for path, subtree, vacated in ready:
             if not path:
                 self._hurry()
             elif subtree:
                 self._ask_subtree(path)
             else:
                 changes.append(Change(self.root_id, path, Reason.EVENT))
+                if vacated:
+                    self._vacated.add(path)
         if changes:
             self._keep(changes)
 
@@ -270,7 +278,9 @@ class ShareWatch:
 
     def examine(self, due: Due) -> None:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
-        found = examine(self.session, self.root, due, self.tally, self._borders)
+        vacated = due.path in self._vacated
+        found = examine(self.session, self.root, due, self.tally, self._borders, vacated=vacated)
+        self._vacated.discard(due.path)
         if found is Found.FOLDER:
             self._ask_subtree(due.path)
         elif found is Found.TROUBLE:

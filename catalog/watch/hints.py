@@ -64,6 +64,8 @@ class Trace:
     writing: Writing = Writing.UNKNOWN
     left: bool = False
     """The last news was that the name is gone."""
+    vacated: bool = False
+    """The name was free at some time: what was there may have another name now."""
     found: bool = False
     """Only a walk spoke of it, no event."""
     subtree: bool = False
@@ -79,6 +81,7 @@ class Trace:
             if writing is not None:
                 self.writing = writing
                 self.left = sign is Sign.LEFT
+                self.vacated |= self.left
 
     def merge(self, later: Trace) -> None:
         """Fold the signs of a later trace of the same path in."""
@@ -86,6 +89,7 @@ class Trace:
         self.last_seen = max(self.last_seen, later.last_seen)
         self.subtree |= later.subtree
         self.found &= later.found
+        self.vacated |= later.vacated
         if later.writing is not Writing.UNKNOWN:
             self.writing, self.left = later.writing, later.left
 
@@ -182,6 +186,11 @@ class Hints:
     def wake(self) -> None:
         """End a ``wait`` early (shutdown, a request)."""
         self._news.set()
+
+    def oldest(self) -> float:
+        """When the first sign came that nobody has taken yet; infinity when there is none."""
+        with self._lock:
+            return next((trace.first_seen for trace in self._traces.values()), float("inf"))
 
     @property
     def pending(self) -> int:

@@ -24,10 +24,12 @@ WriterProbe: TypeAlias = Callable[[bytes], "bool | None"]
 
 
 class Settled(NamedTuple):
-    """A path that may be inspected now; ``subtree``: walk below it, it is (or was) a folder."""
+    """A path that may be inspected now; ``subtree``: walk below it, it is (or was) a folder. ``vacated``: the name
+    was free at some time, so what it held may have another one."""
 
     path: bytes
     subtree: bool
+    vacated: bool = False
 
 
 class Settler:
@@ -111,7 +113,7 @@ class Settler:
             if again is None:
                 del self._traces[path], self._deadlines[path]
                 self._looks.pop(path, None)
-                settled.append(Settled(path, trace.subtree))
+                settled.append(Settled(path, trace.subtree, trace.vacated))
             else:
                 self._push(path, again)
         folders = {each.path for each in settled if each.subtree}
@@ -124,6 +126,12 @@ class Settler:
             for path, trace in self._traces.items()
             if now - trace.first_seen >= self.busy_seconds
         )
+
+    def oldest(self) -> float:
+        """The first sign of what is not ready yet, writers left out, who may take for ever; infinity when there
+        is none."""
+        # In the order of their first signs: paths are added when they are first heard of.
+        return next((t.first_seen for t in self._traces.values() if not _is_written(t)), float("inf"))
 
     def next_deadline(self) -> float | None:
         """When ``ready`` may have something, None when nothing is waiting."""
@@ -139,9 +147,7 @@ class Settler:
     def is_written(self, path: bytes) -> bool:
         """Whether a write was heard of, and no close: the path is given out when its writer is done."""
         trace = self._traces.get(path)
-        if trace is None or trace.subtree or trace.left:
-            return False
-        return trace.writing in (Writing.CREATED, Writing.WRITTEN)
+        return trace is not None and _is_written(trace)
 
     def _schedule(self, path: bytes) -> None:
         if len(self._traces) > self._limit:
@@ -192,6 +198,10 @@ class Settler:
             if now < trace.last_seen + patience:
                 return trace.last_seen + patience
         return None
+
+
+def _is_written(trace: Trace) -> bool:
+    return not (trace.subtree or trace.left) and trace.writing in (Writing.CREATED, Writing.WRITTEN)
 
 
 def _lies_below(path: bytes, folders: set[bytes]) -> bool:
