@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from tests.warm_start import Starter
-
-T = TypeVar("T")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -32,27 +31,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
-    """``eventually(predicate, timeout=5.0)``: poll until the predicate is true, and give what it gave.
-
-    The last exception of the predicate, or its last value, stands in the failure.
-    """
-
-    def wait(predicate: Callable[[], T], timeout: float = 5.0, interval: float = 0.01) -> T:
-        deadline = time.monotonic() + timeout
-        while True:
-            trouble: Exception | None = None
-            value: Any = None
-            try:
-                value = predicate()
-            except Exception as error:  # noqa: BLE001 - a predicate may fail until the fact is there
-                trouble = error
-            if value:
-                return value
-            if time.monotonic() >= deadline:
-                raise AssertionError(f"not within {timeout} s; last: {trouble or value!r}") from trouble
-            time.sleep(interval)
-
-    return wait
+    """``eventually(predicate, timeout=5.0)``: poll until the predicate is true (``tests.waiting.until``)."""
+    return until
 
 
 # ------------------------------------------------------------------------------------------------- leaks

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.asking import Asking, picture
+from tests.mounting import namespaces
 
 
 @pytest.fixture
@@ -215,12 +216,11 @@ def test_lost_marker_is_written_again_where_the_share_is_known_otherwise(
 
 
 def test_share_that_is_read_only_is_not_marked_and_the_reason_is_told(catalog_cli: Any, share: Path) -> None:
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("no user and mount namespaces on this machine")
+    prefix = namespaces()
     scanned(catalog_cli, share)
     script = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec "$2" -m catalog root mark pictures --yes'
     ran = subprocess.run(
-        ["unshare", "-Urm", "sh", "-c", script, "sh", share, catalog_cli.python],
+        [*prefix, "sh", "-c", script, "sh", share, catalog_cli.python],
         env=catalog_cli.environment(),
         capture_output=True,
         text=True,

@@ -25,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.mounting import not_here
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 REQUEST = struct.Struct("<IIQQIIIHH")
 REPLY = struct.Struct("<IiQ")
@@ -174,14 +176,13 @@ class FaultyShare:
         fresh.replace(self._rules)
 
     def start(self) -> None:
-        """Mount; prints SKIP and ends the program with 77 where no FUSE can be mounted."""
+        """Mount; ends the program as ``not_here`` where no FUSE can be mounted."""
         self._server = subprocess.Popen(self._words, cwd=CHECKOUT, stdout=subprocess.PIPE)
         assert self._server.stdout is not None
         said = self._server.stdout.readline().decode().strip()
         if said != "mounted":
             self.kill()
-            print("no FUSE mounts here:", said)
-            raise SystemExit(77)
+            not_here(f"no FUSE mounts here: {said}")
 
     def kill(self) -> None:
         """kill -9: whoever looks is told that the transport endpoint is not connected."""

@@ -6,19 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.asking import Asking, picture, truth
+from tests.mounting import not_here
+from tests.waiting import until
 
 
-def until(predicate: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 40
-    while not predicate():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not within 40 s: {what}")
-        time.sleep(0.02)
+def soon(predicate: Callable[[], object], what: str) -> None:
+    until(predicate, 40.0, what=what)
 
 
 def main(base: Path, database: Path) -> None:
@@ -39,13 +36,10 @@ def main(base: Path, database: Path) -> None:
 
 def watch(server: subprocess.Popen[bytes], store: Path, far: Path, near: Path, database: Path) -> None:
     mount = os.fsencode(far)
-    until(
-        lambda: server.poll() is not None or mount in Path("/proc/self/mountinfo").read_bytes(), "the mount"
-    )
+    soon(lambda: server.poll() is not None or mount in Path("/proc/self/mountinfo").read_bytes(), "the mount")
     if server.poll() is not None:
         assert server.stderr is not None
-        print("SKIP: no FUSE mounts here:", server.stderr.read().decode(errors="replace").strip())
-        return
+        not_here(f"no FUSE mounts here: {server.stderr.read().decode(errors='replace').strip()}")
     ask = Asking(database)
 
     def states(folder: str) -> list[str]:
@@ -54,24 +48,24 @@ def watch(server: subprocess.Popen[bytes], store: Path, far: Path, near: Path, d
 
     daemon = subprocess.Popen([sys.executable, "-m", "catalog", "watch", far, near])
     try:
-        until(
+        soon(
             lambda: database.exists() and ask("SELECT 1 FROM sqlite_master WHERE name = 'v_file'"), "database"
         )
-        until(lambda: states("far") == ["present"] * 12 and states("near") == ["present"], "both shares")
+        soon(lambda: states("far") == ["present"] * 12 and states("near") == ["present"], "both shares")
 
         server.send_signal(signal.SIGSTOP)
         picture(near / "second.tif", 101)
-        until(lambda: states("near") == ["present"] * 2, "the near share, while the far one hangs")
-        until(lambda: ask("SELECT state FROM v_root WHERE name = 'far'")[0]["state"] == "hung", "hung")
+        soon(lambda: states("near") == ["present"] * 2, "the near share, while the far one hangs")
+        soon(lambda: ask("SELECT state FROM v_root WHERE name = 'far'")[0]["state"] == "hung", "hung")
         (near / "first.tif").unlink()
-        until(lambda: states("near") == ["missing", "present"], "an absence, while the far share hangs")
+        soon(lambda: states("near") == ["missing", "present"], "an absence, while the far share hangs")
         assert states("far") == ["offline"] * 12
 
         (store / "0.tif").unlink()
         picture(store / "1.tif", 200)
         server.send_signal(signal.SIGCONT)
-        until(lambda: states("far") == ["missing"] + ["present"] * 11, "what changed behind it")
-        until(lambda: ask.record() == {**truth(far), **truth(near)}, "the record to be what is there")
+        soon(lambda: states("far") == ["missing"] + ["present"] * 11, "what changed behind it")
+        soon(lambda: ask.record() == {**truth(far), **truth(near)}, "the record to be what is there")
         assert len(ask.events("missing")) == 2, ask.events("missing")
 
         server.send_signal(signal.SIGSTOP)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.asking import Asking, picture, truth
+from tests.waiting import until
 
 
-def until(predicate: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not predicate():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not within 20 s: {what}")
-        time.sleep(0.02)
+def soon(predicate: Callable[[], object], what: str) -> None:
+    until(predicate, 20.0, what=what)
 
 
 def main(base: Path, database: Path) -> None:
@@ -30,19 +26,19 @@ def main(base: Path, database: Path) -> None:
     ask = Asking(database)
     with subprocess.Popen([sys.executable, "-m", "catalog", "watch", share]) as daemon:
         try:
-            until(
+            soon(
                 lambda: database.exists() and ask("SELECT 1 FROM sqlite_master WHERE name = 'v_file'"),
                 "database",
             )
-            until(lambda: list(ask.states().values()).count("present") == 20, "20 files present")
+            soon(lambda: list(ask.states().values()).count("present") == 20, "20 files present")
             before = ask("SELECT count(*) AS n FROM revision")
             subprocess.run(["umount", "-l", share], check=True)
-            until(lambda: set(ask.states().values()) == {"offline"}, "offline")
+            soon(lambda: set(ask.states().values()) == {"offline"}, "offline")
             subprocess.run(["mount", "--bind", store, share], check=True)
-            until(lambda: set(ask.states().values()) == {"present"}, "present again")
+            soon(lambda: set(ask.states().values()) == {"present"}, "present again")
             assert ask("SELECT count(*) AS n FROM revision") == before, "files were taken for changed"
             picture(share / "late.tif", 50)
-            until(lambda: ask.record() == truth(share), "the late file")
+            soon(lambda: ask.record() == truth(share), "the late file")
             assert not ask.events("missing"), ask.events("missing")
         finally:
             daemon.terminate()

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.mounting import CHECKOUT, namespaces
+
 FOLDERS = 40
 
 
@@ -31,12 +32,11 @@ def main(share: Path, limit: int) -> None:
 def test_too_few_watches_fail_and_enough_do_not(
     catalog_cli: Any, tmp_path: Path, limit: int, code: int
 ) -> None:
-    if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("user namespaces are not allowed here")
+    prefix = namespaces()
     share = tmp_path / "share"
     share.mkdir()
     ran = subprocess.run(
-        ["unshare", "-Urm", catalog_cli.python, __file__, str(share), str(limit)],
+        [*prefix, catalog_cli.python, __file__, str(share), str(limit)],
         env=catalog_cli.environment(),
         cwd=CHECKOUT,
         capture_output=True,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.mounting import held_to, namespaces
+
 PATIENT = """
 settle_seconds = 0.05
 quiet_seconds = 0.2
@@ -23,19 +25,16 @@ workers = 1
 @pytest.mark.slow
 def test_a_hung_share_holds_up_nobody(catalog_cli: Any, tmp_path: Path) -> None:
     if shutil.which("bindfs") is None:
-        pytest.skip("no bindfs on this machine")
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("no user and mount namespaces on this machine")
+        pytest.skip("bindfs is not installed: apt install bindfs")
+    prefix = namespaces()
     catalog_cli.config.write_text(PATIENT)
     script = Path(__file__).with_name("hung_share.py")
     ran = subprocess.run(
-        ["unshare", "-Urm", catalog_cli.python, str(script), str(tmp_path), str(catalog_cli.database)],
+        [*prefix, catalog_cli.python, str(script), str(tmp_path), str(catalog_cli.database)],
         env=catalog_cli.environment(),
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    if ran.stdout.startswith("SKIP"):
-        pytest.skip(ran.stdout.strip())
+    held_to(ran)

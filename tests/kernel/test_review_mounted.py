@@ -6,25 +6,15 @@ This file is also the program that runs inside: ``python -m tests.kernel.test_re
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.asking import picture
 from tests.in_process import Cataloguing, cataloguing_in
+from tests.mounting import mount, namespaces, not_here, play, run_scenario, umount
 
 pytestmark = pytest.mark.slow
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def mount(*words: str | Path) -> None:
-    subprocess.run(["mount", *map(str, words)], check=True)
-
-
-def umount(point: Path) -> None:
-    subprocess.run(["umount", "-l", str(point)], check=True)
 
 
 def mode(home: Cataloguing) -> str:
@@ -47,8 +37,7 @@ def share_that_is_mounted_after_the_daemon_began(base: Path) -> None:
     try:
         mount("-t", "overlay", "overlay", "-o", layers, share)
     except subprocess.CalledProcessError:
-        print("no overlay in a namespace of one's own")
-        raise SystemExit(77) from None
+        not_here("no overlay in a namespace of one's own")
     picture(share / "a.tif", 1)
     with cataloguing_in(base, poll_interval_seconds=0.3) as home:
         home.scan(share)
@@ -123,28 +112,8 @@ SCENARIOS = (
 
 @pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
 def test_mounted(scenario: str, tmp_path: Path) -> None:
-    if subprocess.run(["unshare", "-Urm", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no user and mount namespaces on this machine")
-    ran = subprocess.run(
-        [
-            "unshare",
-            "-Urm",
-            sys.executable,
-            "-m",
-            "tests.kernel.test_review_mounted",
-            scenario,
-            str(tmp_path),
-        ],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    if ran.returncode == 77:
-        pytest.skip(ran.stdout.strip())
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run_scenario(namespaces(), "tests.kernel.test_review_mounted", scenario, tmp_path)
 
 
 if __name__ == "__main__":
-    {each.__name__: each for each in SCENARIOS}[sys.argv[1]](Path(sys.argv[2]))
+    play(SCENARIOS)

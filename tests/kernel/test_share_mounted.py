@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,7 @@ from catalog.service import marking
 from catalog.service.relocating import compared, relocate
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
-from tests.kernel.test_review_mounted import mount, umount
-
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.mounting import mount, namespaces, play, run_scenario, umount
 
 
 def state(home: Cataloguing) -> str:
@@ -185,14 +181,8 @@ SCENARIOS = (
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
 def test_mounted(scenario: str, tmp_path: Path) -> None:
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("no user and mount namespaces on this machine")
-    program = [sys.executable, "-m", "tests.kernel.test_share_mounted", scenario, str(tmp_path)]
-    ran = subprocess.run(
-        ["unshare", "-Urm", *program], cwd=CHECKOUT, capture_output=True, text=True, timeout=110, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    run_scenario(namespaces(), "tests.kernel.test_share_mounted", scenario, tmp_path)
 
 
 if __name__ == "__main__":
-    {scenario.__name__: scenario for scenario in SCENARIOS}[sys.argv[1]](Path(sys.argv[2]))
+    play(SCENARIOS)

@@ -1,16 +1,14 @@
 """Real mounts, each scenario in a user and mount namespace of its own (``unshare -Urm``).
 
-This file is also the program that runs inside: ``python test_watch_mounted.py SCENARIO FOLDER``.
+This file is also the program that runs inside: ``python -m tests.kernel.test_watch_mounted SCENARIO FOLDER``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,8 +21,9 @@ from catalog.watch.mounts import borders_below, mount_of, probe, watch_mode
 from catalog.watch.reconcile import Coverage, compare, recheck_absence
 from catalog.watch.selection import Selection
 from catalog.watch.walk import Listing, walk
+from tests.mounting import namespaces, not_here, run_scenario, unprivileged
+from tests.waiting import until
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 MNT_DETACH = 2
 
 
@@ -53,14 +52,6 @@ def fill(folder: bytes, *names: bytes) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as stream:
             stream.write(name)
-
-
-def until(predicate, seconds: float = 5.0):
-    deadline = time.monotonic() + seconds
-    while not (value := predicate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return value
 
 
 def walked(root: bytes, **options) -> tuple[dict[bytes, Listing], Coverage]:
@@ -193,12 +184,14 @@ def unmount_is_heard(base: bytes) -> None:
 def hung_server(base: bytes) -> None:
     """A file server that never answers: the guard does, in time; and again when the server is gone."""
     share = base + b"/share"
-    server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        not_here(f"no FUSE here: {error}")
     os.mkdir(share)
     mount_fuse = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % server
     if _libc().mount(b"server", share, b"fuse", 0, mount_fuse):
-        print("SKIP: no FUSE mounts here")
-        return
+        not_here(f"no FUSE mounts here: {os.strerror(ctypes.get_errno())}")
     guard = ShareGuard(share, ShareIdentity(share, "fuse", b"server", not_empty=True))
     for _ in range(2):
         began = time.monotonic()
@@ -225,8 +218,7 @@ def overlay_is_polled(base: bytes) -> None:
     try:
         mount(b"overlay", share, b"overlay", options)
     except OSError as error:
-        print(f"SKIP: no overlay here: {error}")
-        return
+        not_here(f"no overlay here: {error}")
     here = mount_of(share)
     assert here is not None
     assert watch_mode(here.fstype)[0] is WatchMode.POLL
@@ -296,10 +288,7 @@ def unlistable_folder(base: bytes) -> None:
 
 
 def closed_root(base: bytes) -> None:
-    """Runs as nobody: a root that may not be read is offline, not empty."""
-    if not os.access(sys.executable, os.X_OK):
-        print(f"SKIP: {sys.executable} is closed to other users, the guard cannot start it")
-        return
+    """Without privileges: a root that may not be read is offline, not empty."""
     share = base + b"/share"
     fill(share, b"a.tif")
     guard = ShareGuard(share)
@@ -325,52 +314,18 @@ SCENARIOS = (
 
 
 def run(prefix: list[str], scenario: str, folder: Path) -> None:
-    done = subprocess.run(
-        [*prefix, sys.executable, "-X", "dev", "-W", "error", __file__, scenario, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    if "SKIP" in done.stdout:
-        pytest.skip(done.stdout.strip())
-
-
-@pytest.fixture(scope="module")
-def namespaces() -> list[str]:
-    prefix = ["unshare", "-Urm"]
-    try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"user namespaces are off here, no mount can be tried: {error}")
-    return prefix
+    strict = ("-X", "dev", "-W", "error")
+    run_scenario(prefix, "tests.kernel.test_watch_mounted", scenario, folder, *strict)
 
 
 @pytest.mark.parametrize("scenario", [scenario.__name__ for scenario in SCENARIOS])
-def test_on_real_mounts(namespaces: list[str], scenario: str, tmp_path: Path):
-    run(namespaces, scenario, tmp_path)
+def test_on_real_mounts(scenario: str, tmp_path: Path):
+    run(namespaces(), scenario, tmp_path)
 
 
-@pytest.fixture
-def unprivileged(public_path: Path) -> Iterator[list[str]]:
-    """The words before a command that nobody runs, who owns ``public_path``; none if we are nobody already."""
-    if os.geteuid() != 0:
-        yield []
-        return
-    prefix = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"setpriv does not work here: {error}")
-    os.chown(public_path, 65534, 65534)
-    yield prefix
-
-
-@pytest.mark.parametrize("scenario", ["unlistable_folder", "closed_root"])
-def test_as_an_unprivileged_user(unprivileged: list[str], scenario: str, public_path: Path):
-    run(unprivileged, scenario, public_path)
+@pytest.mark.parametrize("scenario", [unlistable_folder.__name__, closed_root.__name__])
+def test_as_an_unprivileged_user(scenario: str, public_path: Path):
+    run(unprivileged(public_path), scenario, public_path)
 
 
 def test_identities_are_what_the_kernel_says(tmp_path: Path):

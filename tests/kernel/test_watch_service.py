@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.asking import Asking, picture, truth
+from tests.mounting import namespaces
 
 QUICK = """
 settle_seconds = 0.1
@@ -270,12 +270,11 @@ def test_workers_end_with_a_killed_daemon(watching: Watching, eventually: Any) -
 
 def test_share_on_a_mount_that_goes_away_loses_nothing(catalog_cli: Any, tmp_path: Path) -> None:
     """In a mount namespace of our own: a tmpfs share is unmounted, seen offline, and comes back."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("no user and mount namespaces on this machine")
+    prefix = namespaces()
     catalog_cli.config.write_text(QUICK)
     script = Path(__file__).with_name("share_goes_away.py")
     ran = subprocess.run(
-        ["unshare", "-Urm", catalog_cli.python, str(script), str(tmp_path), str(catalog_cli.database)],
+        [*prefix, catalog_cli.python, str(script), str(tmp_path), str(catalog_cli.database)],
         env=catalog_cli.environment(),
         capture_output=True,
         text=True,

@@ -1,0 +1,371 @@
+"""Scenarios of shares on real mounts, and the program that plays one inside of namespaces of its own:
+``python -m tests.kernel.mounted_shares SCENARIO FOLDER`` (``tests.mounting``, test_acceptance_mounted).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance import assert_record_is_truth, untrue
+from tests.asking import picture, truth
+from tests.in_process import Cataloguing, cataloguing_in
+from tests.kernel.faulty_share import FaultyShare
+from tests.mounting import mount, not_here, play, umount
+
+WATCHES = Path("/proc/sys/user/max_inotify_watches")
+
+
+def folders(base: Path, *names: str) -> tuple[Path, ...]:
+    made = tuple(base / name for name in names)
+    for folder in made:
+        folder.mkdir()
+    return made
+
+
+def fill(folder: Path, number: int, first: int = 0) -> None:
+    for shade in range(first, first + number):
+        picture(folder / f"{shade % 7}" / f"{shade}.tif", shade)
+
+
+def state(home: Cataloguing) -> str:
+    return str(home.ask("SELECT state FROM v_root")[0]["state"])
+
+
+def true_to(home: Cataloguing, store: Path) -> bool:
+    """Whether the record says what is beneath, and nothing of it is in doubt."""
+    doubt = home.ask("SELECT 1 FROM file WHERE presence = 2") or home.ask("SELECT 1 FROM job")
+    return not doubt and home.ask.record() == truth(store)
+
+
+def nothing_invented(home: Cataloguing) -> None:
+    assert home.ask.events("missing", "moved", "touched", "changed") == []
+    assert home.ask("SELECT 1 FROM file WHERE presence = 3") == []
+
+
+# ------------------------------------------------------------------------------------------- local mounts
+
+
+def too_few_watches(base: Path) -> None:
+    """T8: folders that get no watch are polled, counted and shown; and watched as soon as they can be."""
+    (share,) = folders(base, "share")
+    mount("-t", "tmpfs", "share", share)
+    for number in range(40):
+        (share / f"{number:02}").mkdir()
+    WATCHES.write_text("20")
+    settings = {"poll_interval_seconds": 0.3, "reconcile_interval_seconds": 0.5}
+    with cataloguing_in(base, **settings) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
+        for number in range(40):
+            picture(share / f"{number:02}" / "x.tif", number)
+        watching.until(lambda: len(home.ask.record()) == 40 and not untrue(home.ask, share))
+        watching.until(lambda: home.ask("SELECT uncovered_dirs FROM root")[0]["uncovered_dirs"] >= 20)
+        WATCHES.write_text("1000")
+        watching.until(lambda: home.ask("SELECT uncovered_dirs FROM root")[0]["uncovered_dirs"] == 0)
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def unmounted_and_back(base: Path) -> None:
+    """T10: nothing is missing while the share is away, and nothing is read again when it is back."""
+    store, share = folders(base, "store", "share")
+    mount("-t", "tmpfs", "store", store)
+    fill(store, 100)
+    mount("--bind", store, share)
+    with cataloguing_in(base) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        watching.until(lambda: home.ask("SELECT 1 FROM root WHERE last_reconcile_ms IS NOT NULL"))
+        watching.turns(0.3)
+        read, compared = home.session.bytes_read, home.ask("SELECT last_reconcile_ms FROM root")
+        umount(share)
+        watching.until(lambda: state(home) == "offline")
+        watching.turns(0.5)
+        nothing_invented(home)
+        mount("--bind", store, share)
+        watching.until(lambda: state(home) == "online")
+        watching.until(lambda: home.ask("SELECT last_reconcile_ms FROM root") != compared)
+        nothing_invented(home)
+        assert home.session.bytes_read == read
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def layers_of_an_overlay(base: Path) -> None:
+    """T14: files that are written beneath, into either layer."""
+    (store,) = folders(base, "store")
+    mount("-t", "tmpfs", "store", store)
+    lower, upper, work, share = folders(store, "lower", "upper", "work", "share")
+    fill(lower, 10)
+    fill(upper, 10, 50)
+    try:
+        mount("-t", "overlay", "o", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", share)
+    except subprocess.CalledProcessError:
+        not_here("no overlay in a namespace of one's own")
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: len(home.ask.record()) == 20)
+        assert home.ask("SELECT mode FROM root") == [{"mode": "poll"}]
+        picture(lower / "1" / "new below.tif", 100)
+        picture(upper / "1" / "new above.tif", 101)
+        picture(upper / "2" / "51.tif", 102)
+        watching.until(lambda: len(home.ask.record()) == 22 and not untrue(home.ask, share))
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def folder_bound_twice(base: Path) -> None:
+    """T25: each file once for each of its paths."""
+    (share,) = folders(base, "share")
+    fill(share / "one", 5)
+    (share / "two").mkdir()
+    mount("--bind", share / "one", share / "two")
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: len(home.ask.record()) == 10 and not untrue(home.ask, share))
+        picture(share / "one" / "late.tif", 50)
+        watching.until(lambda: len(home.ask.record()) == 12 and not untrue(home.ask, share))
+        umount(share / "two")
+        watching.turns(1.0)
+        assert not untrue(home.ask, share) or home.ask.events("missing") == []
+
+
+def full_disk_of_the_catalogue(base: Path) -> None:
+    """T23: what does not fit is recorded when there is room."""
+    share, small = folders(base, "share", "small")
+    fill(share, 20)
+    mount("-t", "tmpfs", "-o", "size=20m", "small", small)
+    words = [sys.executable, "-m", "catalog", "-d", small / "catalog.sqlite3", "scan", share]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 0
+    fill(share, 500, first=100)
+    with open(small / "filler", "wb", buffering=0) as filler:
+        try:
+            while True:
+                filler.write(bytes(1 << 16))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        filler.truncate(filler.tell() - (1 << 16))
+    full = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert full.returncode == 3, full
+    assert "full" in full.stderr.lower() or "space" in full.stderr.lower(), full.stderr
+    (small / "filler").unlink()
+    roomy = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert roomy.returncode == 0, roomy
+    assert_record_is_truth(small / "catalog.sqlite3", share)
+
+
+# --------------------------------------------------------------------------------- files that change beneath
+
+
+def server_is_killed(base: Path, start: Callable[[Path, Path], Callable[[], None]]) -> None:
+    """T13: what changes beneath is found by polling; nothing is missing for the death of the server.
+
+    ``start`` mounts a folder at another, and gives what kills the server."""
+    number = int(os.environ.get("FILES", "40"))
+    store, share = folders(base, "store", "share")
+    fill(store, number)
+    kill = start(store, share)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.4, mass_missing_files=100_000) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask("SELECT mode FROM root") == [{"mode": "poll"}]
+        fill(store, number // 2, first=1000)
+        for shade in range(0, number, 2):
+            picture(store / f"{shade % 7}" / f"{shade}.tif", 2000 + shade)
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == []
+        kill()
+        watching.until(lambda: state(home) != "online")
+        picture(store / "meanwhile.tif", 5000)
+        (store / "1" / "1.tif").unlink()
+        watching.turns(1.0)
+        assert home.ask.events("missing", "moved") == []
+        umount(share)
+        watching.turns(0.5)
+        assert home.ask.events("missing", "moved") == []
+        kill = start(store, share)
+        watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == ["missing 1.tif"]
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+    kill()
+    umount(share)
+
+
+def server_of_ours_is_killed(base: Path) -> None:
+    def start(store: Path, share: Path) -> Callable[[], None]:
+        server = FaultyShare(store, share, base / "rules.json")
+        server.start()
+        return server.kill
+
+    server_is_killed(base, start)
+
+
+def bindfs_is_killed(base: Path) -> None:
+    if shutil.which("bindfs") is None:
+        not_here("bindfs is not installed: apt install bindfs")
+
+    def start(store: Path, share: Path) -> Callable[[], None]:
+        server = subprocess.Popen(["bindfs", "-f", "--no-allow-other", store, share], stderr=subprocess.PIPE)
+        assert server.stderr is not None
+        while os.fsencode(share) not in Path("/proc/self/mountinfo").read_bytes():
+            if server.poll() is not None:
+                not_here(f"no bindfs here: {server.stderr.read().decode().strip()}")
+
+        def kill() -> None:
+            assert server.stderr is not None
+            server.kill()
+            server.wait()
+            server.stderr.close()
+
+        return kill
+
+    server_is_killed(base, start)
+
+
+def faulty(base: Path, number: int = 20) -> tuple[Path, Path, FaultyShare]:
+    store, share = folders(base, "store", "share")
+    fill(store, number)
+    server = FaultyShare(store, share, base / "rules.json")
+    server.start()
+    return store, share, server
+
+
+def ended(base: Path, share: Path, server: FaultyShare) -> None:
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+    server.kill()
+    server.unmount()
+
+
+def errors_of_some_paths(base: Path) -> None:
+    """A file that cannot be read has that state; what cannot be looked at or listed is unknown, never missing."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        server.set(
+            {"op": "read", "match": "3/10.tif", "errno": errno.EIO},
+            {"op": "lookup", "match": "4/4.tif", "errno": errno.ESTALE},
+            {"op": "readdir", "match": "5", "errno": errno.EIO},
+            {"op": "getattr", "match": "6/6.tif", "errno": errno.EACCES},
+        )
+        picture(store / "3" / "10.tif", 100)
+        (store / "5" / "5.tif").unlink()
+        picture(store / "late.tif", 101)
+        watching.until(lambda: home.ask.states().get("3/10.tif") == "unreadable")
+        watching.until(lambda: home.ask.states().get("late.tif") == "present")
+        watching.turns(1.5)
+        assert home.ask.events("missing", "moved") == []
+        assert home.ask.states()["5/5.tif"] != "missing"
+        server.set()
+        watching.until(lambda: true_to(home, store), 60.0)
+        assert home.ask.events("missing", "moved") == ["missing 5.tif"]
+    ended(base, share, server)
+
+
+def errors_of_the_whole_share(base: Path) -> None:
+    """EIO and ESTALE everywhere: the share is away, and nothing is concluded from it."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        for number in (errno.EIO, errno.ESTALE):
+            server.set({"op": "any", "match": "", "errno": number})
+            picture(store / "late.tif", number)
+            watching.until(lambda: state(home) == "offline")
+            watching.turns(0.7)
+            assert home.ask.events("missing", "moved") == []
+            server.set()
+            watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+    ended(base, share, server)
+
+
+def hang_of_one_file(base: Path) -> None:
+    """A file whose reading never ends costs that file: all others are catalogued meanwhile."""
+    store, share, server = faulty(base)
+    server.set({"op": "read", "match": "3/3.tif", "hang": True})
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3, decode_seconds=1.0, workers=2) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: list(home.ask.states().values()).count("present") == 19, 60.0)
+        picture(store / "late.tif", 100)
+        watching.until(lambda: home.ask.states().get("late.tif") == "present", 60.0)
+        assert home.ask.events("missing", "moved") == []
+        server.set()
+        watching.until(lambda: true_to(home, store), 100.0)
+    ended(base, share, server)
+
+
+def hang_of_the_whole_share(base: Path) -> None:
+    """Nothing answers any more, and then it does."""
+    store, share, server = faulty(base)
+    with (
+        cataloguing_in(base, poll_interval_seconds=0.3, guard_deadline_seconds=0.7) as home,
+        home.watching() as watching,
+    ):
+        home.add(share)
+        watching.until(lambda: true_to(home, store))
+        server.set({"op": "any", "match": "", "hang": True})
+        picture(store / "late.tif", 100)
+        watching.until(lambda: state(home) == "hung")
+        watching.turns(1.0)
+        assert home.ask.events("missing", "moved") == []
+        server.set()
+        watching.until(lambda: state(home) == "online" and true_to(home, store), 60.0)
+    ended(base, share, server)
+
+
+# ---------------------------------------------------------------------------------------- without privileges
+
+
+def closed_folder(base: Path) -> None:
+    """T9, as nobody: what is in a folder that may not be entered is unknown, never missing."""
+    share = base / "share"
+    fill(share, 30)
+    with cataloguing_in(base, poll_interval_seconds=0.3) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, share))
+        (watch,) = watching.daemon.watches.values()
+        for mode in (0o000, 0o100, 0o400):
+            os.chmod(share / "3", mode)
+            assert not os.access(share / "3", os.R_OK | os.X_OK)
+            for _ in range(4):
+                watch.hints.ask_reconcile()
+                watching.turns(0.3)
+            assert home.ask.events("missing", "moved") == [], oct(mode)
+            assert home.ask("SELECT 1 FROM file WHERE presence = 3") == []
+        os.chmod(share / "3", 0o755)
+        picture(share / "3" / "late.tif", 50)
+        watching.until(lambda: true_to(home, share))
+        assert home.ask.events("missing", "moved") == []
+    assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+QUICK = (too_few_watches, unmounted_and_back)
+SLOW = (
+    layers_of_an_overlay,
+    folder_bound_twice,
+    full_disk_of_the_catalogue,
+    server_of_ours_is_killed,
+    bindfs_is_killed,
+    errors_of_some_paths,
+    errors_of_the_whole_share,
+    hang_of_one_file,
+    hang_of_the_whole_share,
+)
+
+if __name__ == "__main__":
+    play((*QUICK, *SLOW, closed_folder))
