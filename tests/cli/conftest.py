@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.asking import Asking
+
+
+@pytest.fixture
+def ask(catalog_cli: Any) -> Asking:
+    """The catalogue of ``catalog_cli``, as ``sqlite3`` users read it."""
+    return Asking(catalog_cli.database)
 
 
 @pytest.fixture

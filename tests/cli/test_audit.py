@@ -14,11 +14,6 @@ import pytest
 from tests.asking import Asking, picture
 
 
-@pytest.fixture
-def ask(catalog_cli: Any) -> Asking:
-    return Asking(catalog_cli.database)
-
-
 def rewrite(path: Path, at: int) -> None:
     """Flip a byte and put the mtime back."""
     before, body = path.stat(), bytearray(path.read_bytes())

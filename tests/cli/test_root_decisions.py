@@ -17,11 +17,6 @@ from tests.mounting import namespaces
 
 
 @pytest.fixture
-def ask(catalog_cli: Any) -> Asking:
-    return Asking(catalog_cli.database)
-
-
-@pytest.fixture
 def moved(share: Path, tmp_path: Path) -> Path:
     """A copy of the share with its times, elsewhere."""
     return Path(shutil.copytree(share, tmp_path / "moved"))
