@@ -71,7 +71,7 @@ class Daemon:
         self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
         self._cookies = tempfile.TemporaryDirectory(prefix="catalog-cookie-")
         session.pulse = self._heart.beat
-        session.serves_backlog = True
+        session.names.heed = True
         session.outcomes.is_written = self._is_written
         self._next_desk = 0.0
         self._next_beat = 0.0

@@ -125,14 +125,19 @@ class Arrivals:
         sight = self._standing.sight(row.root_id)
         return place_of(row, sight, inode_trusted=trusted, follow_links=self._standing.follow_links)
 
-    def look_ahead(self, contents: Iterable[bytes]) -> None:
-        """Find out which contents have all their files in place. They are not asked about again before the next
-        call: asking between two results makes the record write its waiting rows each time."""
-        self._in_place = frozenset(
-            sha256
-            for sha256 in set(contents)
-            if self._recorder.facts.may_hold(sha256)
-            and all(self._place(row) is Place.SAME for row in self._elsewhere(sha256))
+    def look_ahead(self, inspections: Iterable[Inspection]) -> None:
+        """Find out which contents have all their files in place, these newest ones among them. They are not asked
+        about again before the next call: asking between two results makes the record write its waiting rows."""
+        groups: dict[bytes, list[Inspection]] = defaultdict(list)
+        for each in inspections:
+            if each.sha256 is not None:
+                groups[each.sha256].append(each)
+        self._in_place = frozenset(sha256 for sha256, group in groups.items() if self._stays(sha256, group))
+
+    def _stays(self, sha256: bytes, group: Sequence[Inspection]) -> bool:
+        recorded = self._elsewhere(sha256) if self._recorder.facts.may_hold(sha256) else ()
+        return all(self._place(row) is Place.SAME for row in recorded) and (
+            len(group) == 1 or all(map(self._is_true, group))
         )
 
     def _elsewhere(self, sha256: bytes) -> list[FileRow]:
@@ -229,7 +234,7 @@ class Arrivals:
         self._news, self._judged_for = False, what
         self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
         found = self._ready(horizon)
-        ready = [arrival for arrival in found if self._is_true(arrival)]
+        ready = [arrival for arrival in found if self._is_true(arrival.inspection)]
         for arrival in ready:
             self._look_up(arrival)
         judged = self._pair(ready, by_content=by_content)
@@ -250,9 +255,9 @@ class Arrivals:
             for arrival in group
         ]
 
-    def _is_true(self, arrival: Arrival) -> bool:
+    def _is_true(self, inspection: Inspection) -> bool:
         """Whether the path still holds what was inspected: names may change hands again while one waits."""
-        job, stat = arrival.inspection.job, arrival.inspection.stat
+        job, stat = inspection.job, inspection.stat
         assert stat is not None
         path = os.path.join(self._standing.root_path(job.root_id), job.path)
         try:

@@ -86,7 +86,7 @@ class Outcomes:
         at = self._recorder.rows.at
         jobs = [each.job for each, plan in results if not self._is_fresh(each.job, plan)]
         self._expected = {(job.root_id, job.path): at(job.root_id, job.path) for job in jobs}
-        self._session.arrivals.look_ahead(each.sha256 for each, _ in results if each.sha256 is not None)
+        self._session.arrivals.look_ahead(each for each, _ in results)
 
     def forget(self, *keys: Key) -> None:
         """Another file is recorded there now."""
@@ -146,22 +146,20 @@ class Outcomes:
             session.suspects.pop(row.file_id, None)
         if plan.due is not None:
             session.backlog.acknowledge(plan.due)
-        self._ask_other_names(inspection, row, plan, recorded)
+        self._ask_other_names(inspection, row, recorded)
         self._look_again_if_racy(inspection, plan)
 
-    def _ask_other_names(
-        self, inspection: Inspection, row: FileRow | None, plan: Plan, recorded: Recorded
-    ) -> None:
+    def _ask_other_names(self, inspection: Inspection, row: FileRow | None, recorded: Recorded) -> None:
         """The kernel tells of a write under one name; whoever has the file under another name has it changed, too.
         Also whoever shares the file that was here before: it may have been written before it went."""
         job, stat = inspection.job, inspection.stat
-        if stat is None or self._is_fresh(job, plan) or not self._session.inode_trusted(job.root_id):
+        if stat is None or not self._session.inode_trusted(job.root_id):
             return
         stayed = row is not None and row.inode == signed(stat.inode)
         if stat.nlink > 1 and not (stayed and recorded in _SAME_BYTES):
-            self._session.ask_names(stat.inode, (job.root_id, job.path), storable(stat))
+            self._session.names.seen((job.root_id, job.path), storable(stat))
         if row is not None and not stayed:
-            self._session.ask_names(row.inode, (job.root_id, job.path))
+            self._session.names.left(row)
 
     # ------------------------------------------------------------------------------------- second looks
 

@@ -98,4 +98,6 @@ class Placing:
             reason = f"another file was renamed over it: {printable(move.row.absolute)}"
             if session.recorder.missing(move.there, reason):
                 move.arrival.plan.tally.missing += 1
+            if session.inode_trusted(move.there.root_id):
+                session.names.left(move.there)
             session.suspects.pop(move.there.file_id, None)

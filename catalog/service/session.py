@@ -21,13 +21,14 @@ from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
 from catalog.service.mass_change import MassChanges
 from catalog.service.moves import Arrivals
+from catalog.service.names import Names
 from catalog.service.outcomes import Outcomes
 from catalog.service.placing import Placing
 from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
 from catalog.service.sights import Sights
 from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
-from catalog.terms import Change, Inspection, Job, Outcome, Presence, Reason, RootState, Stat, printable
+from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 from catalog.watch.sight import Sight
@@ -41,8 +42,8 @@ class Session:
     The caller holds the cataloguing lock. ``submit`` never blocks; ``pump`` does the work.
     """
 
-    serves_backlog = False
-    """Whether what is put into the backlog is taken from it soon: by a daemon. A scan sees all names by itself."""
+    bytes_read = 0
+    """Of files that were inspected, since the start."""
 
     def __init__(self, database: str, settings: Settings) -> None:
         self.database = database
@@ -73,8 +74,6 @@ class Session:
         """What waits for its retry; the entry of the heap that counts is the one with this number."""
         self._order = itertools.count(1)
         self._read_at = 0.0
-        self.bytes_read = 0
-        """Of files that were inspected, since the start."""
         self.uncommitted: list[tuple[Job, Plan]] = []
         """What the open transaction records: to be done again if it fails."""
         self._alone = 0
@@ -105,6 +104,7 @@ class Session:
         self.checks = Checks(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
         self.arrivals = Arrivals(self.recorder, self)
+        self.names = Names(self.recorder.rows, self.backlog)
         self.outcomes = Outcomes(self)
         self.placing = Placing(self)
         self.mass_changes = MassChanges(self)
@@ -370,20 +370,7 @@ class Session:
         self.recorder.batch.begin()
         self.recorder.suspect(row)
         if self.inode_trusted(row.root_id):
-            # It may have been written before it went.
-            self.ask_names(row.inode, (row.root_id, row.path))
-
-    def ask_names(self, inode: int, but: Key, stat: Stat | None = None) -> None:
-        """Have other recorded names of a file looked at, because of what was seen under one of them (``but``).
-        Those that are recorded with this ``stat`` are as they should be."""
-        if not self.serves_backlog:
-            return
-        look = stat and (stat.size, stat.mtime_ns, stat.ctime_ns)
-        self.backlog.enqueue(
-            Change(row.root_id, row.path, Reason.EVENT)
-            for row in self.recorder.rows.names_of(inode)
-            if (row.root_id, row.path) != but and (row.size, row.mtime_ns, row.ctime_ns) != look
-        )
+            self.names.left(row)
 
 
 __all__ = ["Session"]

@@ -1,0 +1,91 @@
+"""Names of files, under a daemon: hard links, names that change hands, folders that were closed for a while."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.asking import picture, truth
+from tests.in_process import Cataloguing, cataloguing_in
+from tests.storm_ground import RENAME_EXCHANGE, rename2
+
+WALKS_NEVER = {"absence_seconds": 0.2, "reconcile_interval_seconds": 3600.0}
+
+
+def overwrite(path: Path, shade: int) -> None:
+    """Another picture in the same file."""
+    content = picture(path.parent.parent / "aside.tif", shade).read_bytes()
+    with path.open("r+b") as stream:
+        stream.write(content)
+        stream.truncate()
+
+
+def true(home: Cataloguing, *shares: Path) -> bool:
+    held = {path: digest for share in shares for path, digest in truth(share).items()}
+    return home.ask.record() == held and not home.ask("SELECT 1 FROM job")
+
+
+@pytest.mark.parametrize("end", ["removed", "renamed over", "moved out"])
+def test_what_was_written_under_a_name_that_went_is_seen_under_the_others(tmp_path: Path, end: str) -> None:
+    """The kernel tells of the write in the folder of one name, and that name is gone before anybody looks."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    kept, written = picture(one / "kept.tif", 1), two / "written.tif"
+    picture(two / "other.tif", 2)
+    os.link(kept, written)
+    with cataloguing_in(tmp_path, **WALKS_NEVER) as home:
+        home.add(one)
+        home.add(two)
+        with home.watching() as watching:
+            watching.until(lambda: true(home, one, two))
+            overwrite(written, 3)
+            if end == "removed":
+                written.unlink()
+            elif end == "renamed over":
+                (two / "other.tif").rename(written)
+            else:
+                written.rename(tmp_path / "out.tif")
+            watching.until(lambda: true(home, one, two))
+            assert home.ask.open_drift()[0][1] == "picture" or end != "removed"
+
+
+def test_write_that_a_walk_finds_under_one_name_is_seen_under_the_other(tmp_path: Path) -> None:
+    """Of a file in a folder that is new there is no event, only of its folder."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    kept = picture(one / "kept.tif", 1)
+    two.mkdir()
+    with cataloguing_in(tmp_path, **WALKS_NEVER) as home:
+        home.add(one)
+        home.add(two)
+        with home.watching() as watching:
+            watching.until(lambda: true(home, one, two))
+            made = tmp_path / "made"
+            made.mkdir()
+            os.link(kept, made / "linked.tif")
+            overwrite(made / "linked.tif", 2)
+            made.rename(two / "made")
+            watching.until(lambda: true(home, one, two))
+
+
+def test_histories_change_places_when_one_half_of_a_swap_is_heard_late(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    here, there = picture(one / "here.tif", 1), picture(two / "there.tif", 2)
+    with cataloguing_in(tmp_path, absence_seconds=15.0, reconcile_interval_seconds=3600.0) as home:
+        home.add(one)
+        home.add(two)
+        with home.watching() as watching:
+            watching.until(lambda: true(home, one, two))
+            before = home.ids()
+            rename2(os.fsencode(here), os.fsencode(there), RENAME_EXCHANGE)
+            turns = iter(range(40))
+
+            def fidgets() -> bool:
+                """Somebody touches one of them again and again: it does not come to rest."""
+                there.chmod(0o600 + 0o40 * (next(turns, 0) % 2))
+                return next(turns, None) is None
+
+            watching.until(fidgets)
+            watching.until(lambda: true(home, one, two))
+            assert home.ids() == {"here.tif": before["there.tif"], "there.tif": before["here.tif"]}
+            assert home.ask.events("changed", "missing") == []
