@@ -136,9 +136,9 @@ class Arrivals:
 
     def _stays(self, sha256: bytes, group: Sequence[Inspection]) -> bool:
         recorded = self._elsewhere(sha256) if self._recorder.facts.may_hold(sha256) else ()
-        return all(self._place(row) is Place.SAME for row in recorded) and (
-            len(group) == 1 or all(map(self._is_true, group))
-        )
+        if len(group) > 1 and not all(map(self._is_true, group)):
+            return False
+        return all(self._place(row) is Place.SAME for row in recorded)
 
     def _elsewhere(self, sha256: bytes) -> list[FileRow]:
         return self._recorder.rows.by_content(sha256, limit=COPIES_CONSIDERED)

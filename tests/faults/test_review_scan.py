@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,12 +21,6 @@ from tests.in_process import Cataloguing, cataloguing_in
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Cataloguing]:
-    with cataloguing_in(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
 def share(tmp_path: Path) -> Path:
     folder = tmp_path / "share"
     folder.mkdir()
@@ -35,6 +28,31 @@ def share(tmp_path: Path) -> Path:
 
 
 # ---------------------------------------------------------------------------------------------- moves
+
+
+def test_file_that_moves_between_two_readings_of_one_round_keeps_its_history(
+    home: Cataloguing, share: Path
+) -> None:
+    picture(share / "old.tif", 1)
+    session, root_id = home.session, home.add(share)
+    with closing(Shares(session)) as shares:
+        shares.open(session.roots.by_id(root_id))
+        readings: list[Inspection] = []
+        for name in ("old.tif", "new.tif"):
+            session.pool.submit(Job(root_id, name.encode(), 0))
+            while session.pool.outstanding:
+                readings += session.pool.poll(1.0)
+            if name == "old.tif":
+                (share / "old.tif").rename(share / "new.tif")
+        taken = [(each, Plan(Tally())) for each in readings]
+        session.outcomes.expect(taken)
+        for each, plan in taken:
+            session.outcomes.take(each, plan)
+        session.outcomes.expect(())
+        session.commit()
+    kinds = [row["kind"] for row in home.ask("SELECT kind FROM v_event WHERE file_id IS NOT NULL")]
+    assert kinds[:2] == ["added", "moved"]
+    assert list(home.ids()) == ["new.tif"]
 
 
 def test_copy_of_a_share_that_is_away_is_no_move(home: Cataloguing, share: Path, tmp_path: Path) -> None:
