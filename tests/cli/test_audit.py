@@ -12,14 +12,7 @@ from typing import Any
 import pytest
 
 from tests.asking import Asking, picture
-
-
-def rewrite(path: Path, at: int) -> None:
-    """Flip a byte and put the mtime back."""
-    before, body = path.stat(), bytearray(path.read_bytes())
-    body[at] ^= 255
-    path.write_bytes(body)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+from tests.auditing import rewrite
 
 
 def stamped(ask: Asking) -> dict[bytes, int]:

@@ -6,23 +6,17 @@ import errno
 import json
 import os
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from catalog.service.audit_result import AuditResult, Budget, code_of
+from catalog.service.audit_result import Budget
 from catalog.service.auditing import audit
 from catalog.terms import Failure, FailureKind, Inspection
 from tests.asking import picture
+from tests.auditing import audit_times, audited, checks, code, readings_of, rewrite
 from tests.in_process import Cataloguing, cataloguing_in
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Cataloguing]:
-    with cataloguing_in(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -30,50 +24,6 @@ def share(tmp_path: Path) -> Path:
     for shade in range(6):
         picture(tmp_path / "share" / f"{shade}.tif", shade)
     return tmp_path / "share"
-
-
-def audited(home: Cataloguing, *scope: Path, **budget: Any) -> AuditResult:
-    return audit(
-        home.session,
-        database=str(home.database),
-        scope=[os.fsencode(path) for path in scope],
-        budget=Budget(**budget),
-    )
-
-
-def code(result: AuditResult) -> int:
-    return code_of(result.document(), incomplete=not result.complete)
-
-
-def rewrite(path: Path, at: int = 100) -> None:
-    """Flip a byte and put the mtime back."""
-    before, body = path.stat(), bytearray(path.read_bytes())
-    body[at] ^= 255
-    with open(path, "r+b") as stream:
-        stream.write(body)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def checks(home: Cataloguing, name: str) -> list[str]:
-    rows = home.ask("SELECT result FROM v_check WHERE path LIKE '%' || ? ORDER BY check_no", f"/{name}")
-    return [row["result"] for row in rows]
-
-
-def order(home: Cataloguing) -> dict[str, int | None]:
-    rows = home.ask("SELECT f.name, k.audited_ms FROM file AS f LEFT JOIN file_check AS k USING (file_id)")
-    return {row["name"].decode(): row["audited_ms"] for row in rows}
-
-
-def backdate(home: Cataloguing, days: dict[str, int]) -> None:
-    """Let files have been audited so many days ago."""
-    batch = home.session.recorder.batch
-    for name, number in days.items():
-        batch.execute(
-            "UPDATE file_check SET audited_ms = audited_ms - ? WHERE file_id ="
-            " (SELECT file_id FROM file WHERE name = ?)",
-            (number * 86_400_000, name.encode()),
-        )
-    batch.commit()
 
 
 # ----------------------------------------------------------------------------------------------- verdicts
@@ -214,64 +164,43 @@ def test_files_that_do_not_decode_are_audited_like_others(home: Cataloguing, sha
 def test_one_bad_reading_is_no_verdict(home: Cataloguing, share: Path) -> None:
     """The first reading of a file gives other bytes than the disk holds: a cable, a memory, a server."""
     home.scan(share)
-    pool, poll = home.session.pool, home.session.pool.poll
 
-    def lying_once(timeout: float) -> list[Inspection]:
-        found = poll(timeout)
-        for place, each in enumerate(found):
-            if each.job.path == b"3.tif" and each.job.check:
-                found[place] = Inspection(each.job, each.stat, b"\1" * 32, started_ms=each.started_ms)
-        return found
+    def lie(seen: Inspection) -> Inspection | None:
+        if not seen.job.check:
+            return None
+        return Inspection(seen.job, seen.stat, b"\1" * 32, started_ms=seen.started_ms)
 
-    pool.poll = lying_once  # type: ignore[method-assign]
-    result = audited(home)
-    pool.poll = poll  # type: ignore[method-assign]
+    with readings_of(home, b"3.tif", lie):
+        result = audited(home)
     assert (code(result), result.intact, result.transient) == (0, 6, 1)
     assert checks(home, "3.tif") == ["differs", "intact"]
 
 
 def test_a_file_that_moves_while_it_is_read_is_tried_again(home: Cataloguing, share: Path) -> None:
     home.scan(share)
-    pool, poll = home.session.pool, home.session.pool.poll
     seen = 0
 
-    def moving_once(timeout: float) -> list[Inspection]:
+    def moving_once(found: Inspection) -> Inspection | None:
         nonlocal seen
-        found = poll(timeout)
-        for place, each in enumerate(found):
-            if each.job.path == b"3.tif":
-                seen += 1
-                if seen == 1:
-                    failure = Failure(FailureKind.MOVING, "changed while it was read")
-                    found[place] = Inspection(each.job, None, failure=failure)
-        return found
+        seen += 1
+        failure = Failure(FailureKind.MOVING, "changed while it was read")
+        return Inspection(found.job, None, failure=failure) if seen == 1 else None
 
-    pool.poll = moving_once  # type: ignore[method-assign]
-    result = audited(home)
-    pool.poll = poll  # type: ignore[method-assign]
+    with readings_of(home, b"3.tif", moving_once):
+        result = audited(home)
     assert (code(result), result.intact, seen) == (0, 6, 2)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
 def test_a_file_that_cannot_be_read_is_told_by_its_error(home: Cataloguing, share: Path, number: int) -> None:
     home.scan(share)
-    pool, poll = home.session.pool, home.session.pool.poll
-
-    def failing(timeout: float) -> list[Inspection]:
-        found = poll(timeout)
-        for place, each in enumerate(found):
-            if each.job.path == b"3.tif":
-                failure = Failure(FailureKind.UNREADABLE, os.strerror(number), number)
-                found[place] = Inspection(each.job, None, failure=failure)
-        return found
-
-    pool.poll = failing  # type: ignore[method-assign]
-    result = audited(home)
-    pool.poll = poll  # type: ignore[method-assign]
+    failure = Failure(FailureKind.UNREADABLE, os.strerror(number), number)
+    with readings_of(home, b"3.tif", lambda seen: Inspection(seen.job, None, failure=failure)):
+        result = audited(home)
     assert (code(result), result.intact, result.unreadable_files) == (3, 5, 1)
     assert result.unreadable[0]["reason"].startswith(os.strerror(number))
     assert checks(home, "3.tif") == ["unreadable"]
-    assert order(home)["3.tif"] is None
+    assert audit_times(home)["3.tif"] is None
     again = audited(home)
     assert (code(again), again.intact) == (0, 6)
     assert home.ask.open_drift() == []
@@ -302,91 +231,6 @@ def test_a_share_that_goes_away_meanwhile_makes_nothing_missing(
     assert code(result) == 3
     assert result.unread + result.checked == 6
     assert not home.ask.events("missing")
-
-
-# -------------------------------------------------------------------------------------------- the budget
-
-
-def test_order_is_never_audited_first_then_the_longest_unchecked(home: Cataloguing, share: Path) -> None:
-    home.scan(share)
-    audited(home)
-    backdate(home, {"4.tif": 100, "1.tif": 200, "0.tif": 50})
-    picture(share / "new.tif", 50)
-    home.scan(share)
-    before = order(home)
-    assert audited(home, max_files=3).checked == 3
-    after = order(home)
-    assert {name for name in after if before[name] != after[name]} == {"new.tif", "1.tif", "4.tif"}
-
-
-def test_older_than_leaves_out_what_was_audited_lately(home: Cataloguing, share: Path) -> None:
-    home.scan(share)
-    audited(home)
-    backdate(home, {"4.tif": 100, "1.tif": 80})
-    result = audited(home, older_than_seconds=90 * 86_400)
-    assert (result.checked, result.files) == (1, 6)
-    assert audited(home, older_than_seconds=90 * 86_400).checked == 0
-
-
-@pytest.mark.parametrize(("percent", "files"), [(1, 1), (50, 3), (51, 4), (100, 6)])
-def test_percent_is_of_the_files_and_rounds_up(
-    home: Cataloguing, share: Path, percent: float, files: int
-) -> None:
-    home.scan(share)
-    assert audited(home, percent=percent).checked == files
-
-
-def test_data_ends_the_audit_before_it_is_exceeded_and_one_file_always_fits(
-    home: Cataloguing, share: Path
-) -> None:
-    home.scan(share)
-    size = (share / "0.tif").stat().st_size
-    result = audited(home, max_bytes=2 * size + 1)
-    assert (result.checked, result.budget, result.bytes_read) == (2, "data", 2 * size)
-    assert audited(home, max_bytes=1).checked == 1
-    assert sum(moment is not None for moment in order(home).values()) == 3
-
-
-def test_time_that_is_over_ends_the_audit_and_is_no_incompleteness(home: Cataloguing, share: Path) -> None:
-    home.scan(share)
-    result = audited(home, max_seconds=1e-9)
-    assert (code(result), result.checked, result.budget) == (0, 0, "time")
-
-
-def test_rate_holds_the_next_file_back(home: Cataloguing, share: Path) -> None:
-    home.scan(share)
-    total = sum(path.stat().st_size for path in share.iterdir())
-    result = audited(home, rate_bytes=total * 2)
-    assert result.seconds >= 0.5 * 5 / 6 - 0.01
-    assert result.checked == 6
-
-
-def test_scope_is_a_file_or_a_folder(home: Cataloguing, share: Path) -> None:
-    picture(share / "deep" / "a.tif", 60)
-    picture(share / "deep" / "er" / "b.tif", 61)
-    home.scan(share)
-    assert audited(home, share / "2.tif").checked == 1
-    assert audited(home, share / "deep").checked == 2
-    assert {name for name, moment in order(home).items() if moment} == {"2.tif", "a.tif", "b.tif"}
-
-
-def test_an_interrupted_audit_goes_on_where_it_was(home: Cataloguing, share: Path) -> None:
-    home.scan(share)
-    wanted = iter([False, True])
-    first = audit(
-        home.session,
-        database=str(home.database),
-        budget=Budget(rate_bytes=(share / "0.tif").stat().st_size * 20),
-        stop=lambda: sum(m is not None for m in order(home).values()) >= 2 and next(wanted, True),
-    )
-    assert first.interrupted
-    stamped = {name: moment for name, moment in order(home).items() if moment is not None}
-    assert 2 <= len(stamped) < 6
-    second = audited(home)
-    assert second.resumed_ms is not None
-    assert second.checked == 6 - len(stamped)
-    assert {name: order(home)[name] for name in stamped} == stamped
-    assert audited(home).checked == 6, "a complete audit is begun anew"
 
 
 def test_files_of_an_older_epoch_are_rebased_as_they_are_read(tmp_path: Path, share: Path) -> None:
@@ -426,31 +270,14 @@ def test_the_event_of_an_audit_says_what_was_read(home: Cataloguing, share: Path
     )
 
 
-def test_times_to_come_do_not_keep_a_file_from_being_audited(home: Cataloguing, share: Path) -> None:
-    """The clock was a year ahead when it was audited last."""
-    home.scan(share)
-    audited(home)
-    backdate(home, {"4.tif": -365})
-    result = audited(home, older_than_seconds=90 * 86_400)
-    assert result.checked == 1
-    assert order(home)["4.tif"] is not None
-
-
 def test_a_file_that_was_not_there_for_a_moment_is_told_as_not_read(home: Cataloguing, share: Path) -> None:
     home.scan(share)
-    pool, poll = home.session.pool, home.session.pool.poll
+    gone = Failure(FailureKind.GONE, "no longer there")
 
-    def gone_once(timeout: float) -> list[Inspection]:
-        found = poll(timeout)
-        for place, each in enumerate(found):
-            if each.job.path == b"3.tif" and each.job.check:
-                found[place] = Inspection(
-                    each.job, None, failure=Failure(FailureKind.GONE, "no longer there")
-                )
-        return found
+    def vanish(seen: Inspection) -> Inspection | None:
+        return Inspection(seen.job, None, failure=gone) if seen.job.check else None
 
-    pool.poll = gone_once  # type: ignore[method-assign]
-    result = audited(home)
-    pool.poll = poll  # type: ignore[method-assign]
+    with readings_of(home, b"3.tif", vanish):
+        result = audited(home)
     assert (code(result), result.intact, result.unread) == (3, 5, 1)
     assert set(home.ask.states().values()) == {"present"}

@@ -11,6 +11,7 @@ import pytest
 
 from catalog.record.runs import RequestProgress
 from tests.asking import picture
+from tests.auditing import rewrite
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 
 pytestmark = pytest.mark.slow
@@ -38,15 +39,6 @@ def settled(watching: Watching) -> None:
         return all(row["at"] is not None for row in rows) and not watching.home.session.busy()
 
     watching.until(compared, 40.0)
-
-
-def rewrite(path: Path) -> None:
-    """Flip a byte and put the mtime back."""
-    before, body = path.stat(), bytearray(path.read_bytes())
-    body[2000] ^= 255
-    with open(path, "r+b") as stream:
-        stream.write(body)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def audited(home: Cataloguing) -> int:
@@ -141,7 +133,7 @@ def test_the_daemon_audits_by_itself_what_is_due(home: Cataloguing, share: Path)
 def test_what_the_daemon_finds_by_itself_is_recorded(tmp_path: Path, share: Path) -> None:
     with cataloguing_in(tmp_path, audit_days=90, audit_rate_bytes=0) as home:
         home.scan(share)
-        rewrite(share / "3.tif")
+        rewrite(share / "3.tif", 2000)
         with home.watching() as watching:
             settled(watching)
             watching.until(home.ask.open_drift, 40.0)
