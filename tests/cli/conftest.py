@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +29,22 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture.save(folder / "b.tif", compression="tiff_lzw")
     picture.rotate(180).save(folder / "c.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sealed_catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue of two files, one of them changed: four seals. To be copied, not to be touched."""
+    from tests.recordings import Shelf, saved, stat
+
+    with Shelf(tmp_path_factory.mktemp("sealed")) as shelf:
+        shelf.see(b"a.tif", "a")
+        shelf.see(b"b.tif", "b")
+        shelf.see(b"a.tif", "changed", at=saved(stat()))
+    return Path(shelf.database)
+
+
+@pytest.fixture
+def database(sealed_catalogue: Path, tmp_path: Path) -> Path:
+    """A copy of ``sealed_catalogue`` in a folder of its own."""
+    (tmp_path / "var").mkdir()
+    return Path(shutil.copy(sealed_catalogue, tmp_path / "var"))

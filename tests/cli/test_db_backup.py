@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,23 +12,7 @@ import pytest
 
 from catalog.errors import Damaged, Locked, NoCatalogue, NotFound, UsageError
 from catalog.store.copies import back_up, partial_file
-from tests.recordings import Shelf, saved, stat
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue of two files, one of them changed: four seals."""
-    with Shelf(tmp_path_factory.mktemp("made")) as shelf:
-        shelf.see(b"a.tif", "a")
-        shelf.see(b"b.tif", "b")
-        shelf.see(b"a.tif", "changed", at=saved(stat()))
-    return Path(shelf.database)
-
-
-@pytest.fixture
-def database(made: Path, tmp_path: Path) -> Path:
-    (tmp_path / "var").mkdir()
-    return Path(shutil.copy(made, tmp_path / "var"))
+from tests.recordings import Shelf
 
 
 def ask(database: Path, sql: str) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,29 +19,13 @@ from catalog.store.lock import CataloguingLock
 from catalog.store.restoring import Relation, restore
 from catalog.store.triggers import triggers
 from tests.cli.test_db_backup import ask, heads
-from tests.recordings import Shelf, saved, stat
+from tests.recordings import Shelf
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits five seconds for a catalogue that the test itself has open."""
     monkeypatch.setattr(restoring, "_WAIT_SECONDS", 0.05)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue of two files, one of them changed: four seals."""
-    with Shelf(tmp_path_factory.mktemp("made")) as shelf:
-        shelf.see(b"a.tif", "a")
-        shelf.see(b"b.tif", "b")
-        shelf.see(b"a.tif", "changed", at=saved(stat()))
-    return Path(shelf.database)
-
-
-@pytest.fixture
-def database(made: Path, tmp_path: Path) -> Path:
-    (tmp_path / "var").mkdir()
-    return Path(shutil.copy(made, tmp_path / "var"))
 
 
 def more_events(database: Path, number: int = 1) -> None:

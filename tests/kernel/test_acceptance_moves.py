@@ -16,13 +16,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def share(tmp_path: Path) -> Path:
-    folder = tmp_path / "share"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def home(tmp_path: Path, share: Path) -> Iterator[Cataloguing]:
     with cataloguing_in(tmp_path, mass_missing_files=100_000, absence_seconds=3.0) as home:
         home.add(share)

@@ -20,13 +20,6 @@ from tests.in_process import Cataloguing, cataloguing_in
 
 
 @pytest.fixture
-def share(tmp_path: Path) -> Path:
-    folder = tmp_path / "share"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def home(tmp_path: Path) -> Iterator[Cataloguing]:
     with cataloguing_in(tmp_path) as opened:
         yield opened

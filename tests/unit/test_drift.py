@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -20,54 +19,28 @@ from catalog.drift import (
     verdict,
 )
 from catalog.terms import (
-    Analysis,
     Evidence,
     Fidelity,
-    ImageFacts,
     Kind,
-    Layout,
     Level,
     Manner,
     Severity,
     Stat,
 )
-
-EPOCH, OTHER_EPOCH = b"e" * 32, b"f" * 32
-SECOND = 1_000_000_000
-
-
-def digest(name: str) -> bytes:
-    return sha256(name.encode()).digest()
-
-
-IMAGE = ImageFacts("TIFF", 124, 64, 1, "rgb", "u8", 3, 1)
-LAYOUT = Layout("TIFF", "none", "little", 1, "contiguous", segments=3, rows_per_strip=22)
-ANALYSIS = Analysis(
-    Fidelity.EXACT,
-    None,
-    pixels=digest("pixels"),
-    view=digest("view"),
-    payload=digest("payload"),
-    image=IMAGE,
-    layout=LAYOUT,
+from tests.unit.evidences import (
+    ANALYSIS,
+    EPOCH,
+    LAYOUT,
+    LOSSY,
+    OLD,
+    OTHER,
+    OTHER_EPOCH,
+    digest,
+    kind_of,
+    revised,
 )
-OLD = Evidence("ok", 24036, digest("old bytes"), ANALYSIS, EPOCH)
 
-
-def revised(*, evidence: dict[str, object] | None = None, image: dict[str, object] | None = None, **analysis):
-    """OLD after a write: other bytes, and the named fields of its analysis, image facts or evidence."""
-    if image is not None:
-        analysis["image"] = replace(IMAGE, **image)
-    fields = {"sha256": digest("new bytes"), "size": 24000} | (evidence or {})
-    return replace(OLD, analysis=replace(ANALYSIS, **analysis), **fields)
-
-
-def kind_of(new: Evidence, old: Evidence = OLD) -> Kind | None:
-    return verdict(old, new, Manner.ORDINARY).kind
-
-
-OTHER = digest("other")
-LOSSY = {"fidelity": Fidelity.LOSSY, "reason": "16 bit colour delivered as 8"}
+SECOND = 1_000_000_000
 ROWS = {
     "metadata": (revised(), Kind.METADATA),
     "metadata by payload where no decoder helps": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
-from hashlib import sha256
 
 import pytest
 
@@ -19,54 +18,22 @@ from catalog.terms import (
     Fidelity,
     Ifd,
     IfdKind,
-    ImageFacts,
     Kind,
     Layout,
     Manner,
     Tag,
 )
-
-EPOCH = b"e" * 32
-
-
-def digest(name: str) -> bytes:
-    return sha256(name.encode()).digest()
-
-
-def ascii_tag(code: int, name: str, text: str) -> Tag:
-    raw = text.encode() + b"\0"
-    return Tag(code, name, 2, len(raw), raw)
-
-
-def short_tag(code: int, name: str, *values: int) -> Tag:
-    return Tag(code, name, 3, len(values), struct.pack(f"<{len(values)}H", *values))
-
-
-def long_tag(code: int, name: str, *values: int) -> Tag:
-    return Tag(code, name, 4, len(values), struct.pack(f"<{len(values)}I", *values))
-
-
-def page_ifd(*tags: Tag) -> Ifd:
-    return Ifd(0, IfdKind.PAGE, None, tags)
-
-
-IMAGE = ImageFacts("TIFF", 124, 64, 1, "rgb", "u8", 3, 1)
-LAYOUT = Layout("TIFF", "none", "little", 1, "contiguous", segments=3, rows_per_strip=22)
-ANALYSIS = Analysis(
-    Fidelity.EXACT,
-    None,
-    pixels=digest("pixels"),
-    view=digest("view"),
-    payload=digest("payload"),
-    image=IMAGE,
-    layout=LAYOUT,
-    ifds=(page_ifd(short_tag(274, "Orientation", 1)),),
+from tests.unit.evidences import (
+    ANALYSIS,
+    EPOCH,
+    LAYOUT,
+    OLD,
+    ascii_tag,
+    digest,
+    long_tag,
+    page_ifd,
+    short_tag,
 )
-OLD = Evidence("ok", 24036, digest("old bytes"), ANALYSIS, EPOCH)
-
-
-def kind_of(new: Evidence, old: Evidence = OLD) -> Kind | None:
-    return verdict(old, new, Manner.ORDINARY).kind
 
 
 def tag_reasons(old: tuple[Tag, ...], new: tuple[Tag, ...]) -> tuple[str, ...]:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection
 
 from catalog.cli.cases import lines
 from catalog.drift import shape, shapes
 from catalog.query.drift import Wanted, drift_cases, drift_groups
-from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.terms import Fidelity, Kind, Manner, Severity
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def ids(connection: Connection, wanted: Wanted | None = None, **scope: object) -> list[int]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,18 +13,6 @@ from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.terms import Fidelity, Level, Outcome, Presence, RootState, Tag
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def ask(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -17,25 +15,6 @@ from catalog.query.resolving import resolve
 from catalog.terms import EventKind, RootState
 from tests.recordings import Shelf, stat
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def fill(rows: CatalogueRows) -> None:

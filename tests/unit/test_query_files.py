@@ -5,30 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
 from catalog.query.files import STATES, FileFacts, files
-from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.query.roots import roots
 from catalog.query.troubles import errors, missing_rows
 from catalog.terms import Fidelity, Outcome, Presence, RootState
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def named(found: Iterator[FileFacts]) -> list[tuple[bytes, str]]:

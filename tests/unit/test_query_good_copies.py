@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from catalog.cli.cases import told
@@ -14,13 +11,6 @@ from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.terms import Fidelity, Outcome, RootState
 from tests.recordings import NEW_TOOLCHAIN, Shelf, analysis, saved, stat
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def case_of(shelf: Shelf, path: bytes) -> Case:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,6 @@ from catalog.terms import Presence, RootState
 from tests.unit.catalogue_rows import CatalogueRows, Picture
 
 HOSTILE = [b"a\nb.tif", b"\xff.tif", b" lead.tif", b"*star.tif", b"pct%0A.tif", b"x" * 255, "é.tif".encode()]
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def paths(connection: Connection, scope: Scope) -> list[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +11,10 @@ from sqlalchemy import Connection
 
 from catalog.errors import NotFound, UsageError
 from catalog.query.history import show
-from catalog.query.opening import opened
 from catalog.query.showing import show_fields, time_line
 from catalog.query.standing import standing_of_file
 from catalog.terms import EventKind, Fidelity, Kind, Outcome, Presence, Severity, Tag
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture, sha256
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
-
 
 TAGS = (
     Tag(256, "ImageWidth", 3, 1, struct.pack("<H", 120)),

@@ -8,13 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
-from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.query.standing import lock_held, now_ms, standing
 from catalog.query.status import BACKLOG_LATE_MS, HEARTBEAT_LATE_MS, status
@@ -24,18 +22,6 @@ from catalog.store.lock import CataloguingLock
 from catalog.terms import EventKind, Kind, Outcome, Presence, RootState, Severity
 from tests.recordings import Shelf
 from tests.unit.catalogue_rows import NOON_MS, CatalogueRows, Picture
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def lacking(rows: CatalogueRows, connection: Connection, **scope: object) -> list[tuple[str, str, int]]:

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from catalog.query.opening import opened
 from catalog.query.resolving import resolve
 from catalog.query.tags import files_with_tag, tag_names
 from catalog.store.facts import shown_value
 from catalog.terms import Presence, Tag
 from tests.unit.catalogue_rows import CatalogueRows, Picture
-
-
-@pytest.fixture
-def rows(tmp_path: Path) -> Iterator[CatalogueRows]:
-    with CatalogueRows(str(tmp_path / "catalog.sqlite3")) as made:
-        yield made
-
-
-@pytest.fixture
-def connection(rows: CatalogueRows) -> Iterator[Connection]:
-    with opened(rows.database) as made:
-        yield made
 
 
 def short(code: int, name: str, *values: int) -> Tag:

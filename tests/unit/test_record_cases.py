@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ from tests.recordings import BASIC, NEW_TOOLCHAIN, START_NS, TOOLCHAIN, Shelf, a
 
 JPEG = analysis("a", fidelity=Fidelity.DECODER, compression="JPEG")
 SOFTWARE = Tag(305, "Software", 2, 5, b"Gimp\0")
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def tagged(content: str, *more: Tag) -> Analysis:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -25,13 +23,6 @@ from catalog.terms import (
 from tests.recordings import BASIC, NEW_TOOLCHAIN, Shelf, analysis, digest, saved, stat
 
 U64 = (1 << 64) - 1
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def stored(shelf: Shelf, content: str) -> Analysis:

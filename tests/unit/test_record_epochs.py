@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +16,6 @@ from catalog.terms import Analysis, Fidelity
 from tests.recordings import NEW_TOOLCHAIN, TOOLCHAIN, Shelf, analysis, digest, stat
 
 JPEG = analysis("p", fidelity=Fidelity.DECODER, compression="JPEG")
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def groups(shelf: Shelf) -> list[list[bytes]]:

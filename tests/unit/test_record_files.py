@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,14 +14,6 @@ from catalog.record.batch import BATCH_ROWS
 from catalog.record.roots import MountRecord
 from catalog.terms import Outcome, Presence
 from tests.recordings import START_NS, Shelf, analysis, digest, saved, stat
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
-
 
 # ------------------------------------------------------------------------------------------------ looks
 

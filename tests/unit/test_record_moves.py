@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
 from catalog.record import FileRow, Recorded
 from catalog.terms import Presence
 from tests.recordings import Shelf, saved, stat
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
 
 
 def put(shelf: Shelf, *paths: bytes) -> dict[bytes, FileRow]:

@@ -21,13 +21,6 @@ from tests.recordings import Shelf, stat
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    with Shelf(tmp_path) as made:
-        yield made
-    made.check()
-
-
-@pytest.fixture
 def admin(shelf: Shelf) -> Iterator[Batch]:
     """Another process' connection, as far as SQLite can tell."""
     engine = writing_engine(shelf.database)
