@@ -13,6 +13,7 @@ from catalog.record.roots import Root
 from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
 from catalog.terms import Job, Outcome, Presence
+from catalog.watch.hints import Freed
 from catalog.watch.reconcile import KnownFile, same_look
 from catalog.watch.selection import Selected
 from catalog.watch.sight import Seen
@@ -28,12 +29,12 @@ class Found(Enum):
 
 
 def examine(
-    session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes], *, vacated: bool
+    session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes], *, freed: Freed
 ) -> Found:
     """Have the path inspected if it is not as recorded, suspected if it is not there; else it is done with.
 
     ``borders``: absolute folders where another file system is mounted. Events come from there, walks do not go
-    there, and the files are another share's. ``vacated``: the name was free since it was inspected last.
+    there, and the files are another share's. ``freed``: since it was inspected last.
     """
     path, absolute = due.path, os.path.join(root.path, due.path)
     if session.waiting_for(due.root_id, path):
@@ -60,7 +61,7 @@ def examine(
         session.backlog.acknowledge(due)
     else:
         job = Job(due.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, Plan(tally, due=due, heard=True, replaced=not vacated))
+        session.submit(job, Plan(tally, due=due, heard=True, freed=freed))
     return Found.FILE
 
 

@@ -13,7 +13,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from catalog.record import FileRow, Recorder
@@ -22,6 +22,7 @@ from catalog.record.files import storable
 from catalog.service.places import Place, Standing, holds, place_of
 from catalog.service.plans import Key, Plan, Tally
 from catalog.terms import Inspection, Presence
+from catalog.watch.hints import Freed
 from catalog.watch.reconcile import KnownFile, same_look
 
 COPIES_CONSIDERED: Final = 64
@@ -64,6 +65,8 @@ class Move:
     arrival: Arrival
     there: FileRow | None = None
     """The living file that is recorded where this one goes: it moves, too, or was overwritten."""
+    certain: bool = False
+    """Whatever is to be seen at the old path: see ``Arrivals._is_only_name``."""
 
 
 @dataclass(slots=True)
@@ -161,7 +164,7 @@ class Arrivals:
             if other.root_id == job.root_id
             and other.path != job.path
             and holds(self._recorder, other, inspection.sha256)
-            and self._place(other) in _LEFT
+            and (self._is_only_name(inspection, other) or self._place(other) in _LEFT)
         ]
         return found[0] if len(found) == 1 else None
 
@@ -176,7 +179,8 @@ class Arrivals:
             candidates = tuple(
                 other.file_id
                 for other in self._elsewhere(sha256)
-                if (other.root_id, other.path) != key and self._place(other) in _LEFT
+                if (other.root_id, other.path) != key
+                and (self._is_only_name(inspection, other) or self._place(other) in _LEFT)
             )
         displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
         if not candidates and displaced is None:
@@ -185,6 +189,20 @@ class Arrivals:
         self.laden += inspection.analysis is not None
         self._news = True
         return True
+
+    def _is_only_name(self, inspection: Inspection, other: FileRow) -> bool:
+        """Whether the file that was inspected is the one of a row with the same content, and has no other name: then
+        it has left the row's path, also when nothing can be told of that path now."""
+        stat = inspection.stat
+        assert stat is not None
+        return (
+            stat.nlink == 1
+            and not self._standing.follow_links
+            and other.root_id == inspection.job.root_id
+            and self._standing.inode_trusted(other.root_id)
+            and other.inode == signed(stat.inode)
+            and (other.size, other.mtime_ns) == (stat.size, storable(stat).mtime_ns)
+        )
 
     def _is_own(self, inspection: Inspection, row: FileRow | None) -> bool:
         """Whether the file that is recorded at a path is there still, with what it held: it came from nowhere. Its
@@ -303,16 +321,19 @@ class Arrivals:
             groups[arrival.sha256].append(arrival)
         judged, single = Judged(), list[Move]()
         for group in groups.values():
+            certain = {row.file_id for a in group for row in a.rows if self._is_only_name(a.inspection, row)}
             left = {
                 row.file_id: row
                 for arrival in group
                 for row in arrival.rows
-                if places.get(row.file_id) in _LEFT
+                if row.file_id in certain or places.get(row.file_id) in _LEFT
             }
-            judged.moves += (moves := _by_inode(group, left, self._same_inodes))
+            moves = _by_inode(group, left, self._same_inodes)
+            moves = [Move(m.row, m.arrival, certain=m.row.file_id in certain) for m in moves]
+            judged.moves += moves
             moved, settled = {move.row.file_id for move in moves}, {move.arrival for move in moves}
             others = [arrival for arrival in group if arrival not in settled]
-            gone = [left[i] for i in left if i not in moved and places[i] is Place.GONE]
+            gone = [left[i] for i in left if i not in moved and places.get(i) is Place.GONE]
             newcomers = [arrival for arrival in others if arrival.row is None and not arrival.back]
             if by_content and len(gone) == 1 and len(newcomers) == 1:
                 single.append(Move(gone[0], newcomers[0]))
@@ -341,7 +362,11 @@ class Arrivals:
             judged.rest = [arrival for arrival in judged.rest if arrival not in settled]
         roots = {move.row.root_id for move in judged.moves}
         away = {root_id for root_id in roots if not self._standing.share_there(root_id)}
-        lost = [move for move in judged.moves if move.row.root_id in away or self._is_lost(move.row)]
+        lost = [
+            move
+            for move in judged.moves
+            if not move.certain and (move.row.root_id in away or self._is_lost(move.row))
+        ]
         judged.moves = [move for move in judged.moves if move not in lost]
         judged.rest += [move.arrival for move in lost]
 
@@ -360,11 +385,18 @@ class Arrivals:
         except OSError:
             return False
 
+    def _may_be_unheard(self, arrival: Arrival, before: float, heard_until: float) -> bool:
+        """Whether news of the file that was at an arrival's path may be still to come."""
+        freed = arrival.plan.freed
+        return freed is not Freed.NEVER and arrival.since > (
+            before if freed is Freed.RENAMED else heard_until
+        )
+
     def _hold(self, judged: Judged, before: float, heard_until: float) -> None:
         """Find out who is recorded where files move to. Let go on waiting whoever came after ``before`` and would
         overwrite somebody, whoever takes the place of one that goes on waiting, and what depends on them."""
         judged.moves = [
-            Move(move.row, move.arrival, there if there and there.file_id != move.row.file_id else None)
+            replace(move, there=there if there and there.file_id != move.row.file_id else None)
             for move in judged.moves
             for there in (move.arrival.row,)
         ]
@@ -380,8 +412,7 @@ class Arrivals:
             arrival.row.file_id
             for arrival in judged.rest
             if arrival.row is not None
-            and arrival.since > heard_until
-            and not arrival.plan.replaced
+            and self._may_be_unheard(arrival, before, heard_until)
             and arrival.row.file_id not in moving
             and self._is_another(arrival.inspection, arrival.row)
         }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from catalog.backlog import Due
 from catalog.record import FileRow
 from catalog.terms import Inspection, Stat
+from catalog.watch.hints import Freed
 
 Key = tuple[int, bytes]
 """(root_id, path relative to the root)."""
@@ -73,8 +74,8 @@ class Plan:
     """An audit that has read the file to compare it; what it finds is its own to judge."""
     heard: bool = False
     """It comes from the backlog: an event spoke of it, and has settled."""
-    replaced: bool = False
-    """Its name was never free: what it held before has no other name for a rename."""
+    freed: Freed = Freed.PERHAPS
+    """Whether its name was free since it was looked at last."""
     run_id: int | None = None
     """The run that asked for it, for revisions and events."""
     order: int = 0

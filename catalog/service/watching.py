@@ -20,7 +20,7 @@ from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
-from catalog.watch.hints import Hints
+from catalog.watch.hints import Freed, Hints
 from catalog.watch.mounts import borders_below
 from catalog.watch.polling import UnlistedFolders
 from catalog.watch.settle import Settler, writer_probe
@@ -82,8 +82,8 @@ class ShareWatch:
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
-        self._vacated: set[bytes] = set()
-        """Paths in the backlog that were free for a while: what they held may have another name."""
+        self._freed: dict[bytes, Freed] = {}
+        """Of paths in the backlog: whether they were free for a while."""
         self._unlisted = UnlistedFolders(
             self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
         )
@@ -251,15 +251,14 @@ class ShareWatch:
         if not ready:
             return
         changes = []
-        for path, subtree, vacated in ready:
+        for path, subtree, freed in ready:
             if not path:
                 self._hurry()
             elif subtree:
                 self._ask_subtree(path)
             else:
                 changes.append(Change(self.root_id, path, Reason.EVENT))
-                if vacated:
-                    self._vacated.add(path)
+                self._freed[path] = max(freed, self._freed.get(path, freed))
         if changes:
             self._keep(changes)
 
@@ -278,9 +277,8 @@ class ShareWatch:
 
     def examine(self, due: Due) -> None:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
-        vacated = due.path in self._vacated
-        found = examine(self.session, self.root, due, self.tally, self._borders, vacated=vacated)
-        self._vacated.discard(due.path)
+        freed = self._freed.pop(due.path, Freed.PERHAPS)
+        found = examine(self.session, self.root, due, self.tally, self._borders, freed=freed)
         if found is Found.FOLDER:
             self._ask_subtree(due.path)
         elif found is Found.TROUBLE:
@@ -373,7 +371,7 @@ class ShareWatch:
     def _audit_new(self, now: float) -> None:
         """New folders may have found no watch left: then a whole pass finds out, and has the share polled. A watch
         may come a little later than its folder: asked twice."""
-        self._next_audit = now + AUDIT_SECONDS
+        self._next_audit = now + min(AUDIT_SECONDS, self._settings.poll_interval_seconds)
         bare = [(path, inode) for path, inode in self._unwatched if self._is_at(path, inode)]
         if self.events.bare(bare):
             self._hurry()

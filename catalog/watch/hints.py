@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 LIMIT: Final = 50_000
@@ -28,6 +28,8 @@ class Sign(StrEnum):
     """Renamed to this name, from anywhere: whole at once."""
     LEFT = "left"
     """Deleted, or renamed away."""
+    RENAMED = "renamed"
+    """Renamed away to a name that is looked at, too."""
     ATTRIB = "attrib"
     FOUND = "found"
     """A walk saw it differ from the record."""
@@ -52,7 +54,20 @@ _WRITING: Final = {
     Sign.CLOSED: Writing.CLOSED,
     Sign.ARRIVED: Writing.CLOSED,
     Sign.LEFT: Writing.CLOSED,
+    Sign.RENAMED: Writing.CLOSED,
 }
+
+
+class Freed(IntEnum):
+    """Whether a name was free for a while: then what it held may have another name now, which is yet to be heard."""
+
+    NEVER = 0
+    PERHAPS = 1
+    """Deleted, or renamed to where nobody looks; or nobody told."""
+    RENAMED = 2
+
+
+_FREED: Final = {Sign.LEFT: Freed.PERHAPS, Sign.RENAMED: Freed.RENAMED}
 
 
 @dataclass(slots=True)
@@ -64,8 +79,7 @@ class Trace:
     writing: Writing = Writing.UNKNOWN
     left: bool = False
     """The last news was that the name is gone."""
-    vacated: bool = False
-    """The name was free at some time: what was there may have another name now."""
+    freed: Freed = Freed.NEVER
     found: bool = False
     """Only a walk spoke of it, no event."""
     subtree: bool = False
@@ -80,8 +94,8 @@ class Trace:
             writing = _WRITING.get(sign)
             if writing is not None:
                 self.writing = writing
-                self.left = sign is Sign.LEFT
-                self.vacated |= self.left
+                self.left = sign in _FREED
+                self.freed = max(self.freed, _FREED.get(sign, Freed.NEVER))
 
     def merge(self, later: Trace) -> None:
         """Fold the signs of a later trace of the same path in."""
@@ -89,7 +103,7 @@ class Trace:
         self.last_seen = max(self.last_seen, later.last_seen)
         self.subtree |= later.subtree
         self.found &= later.found
-        self.vacated |= later.vacated
+        self.freed = max(self.freed, later.freed)
         if later.writing is not Writing.UNKNOWN:
             self.writing, self.left = later.writing, later.left
 

@@ -212,20 +212,23 @@ class InotifySource:
         if sign is not None:
             self._mark_file(event.src_path, sign)
         elif isinstance(event, FileMovedEvent):
-            self._mark_file(event.src_path, Sign.LEFT)
-            self._mark_file(event.dest_path, Sign.ARRIVED)
+            known = self._mark_file(event.dest_path, Sign.ARRIVED)
+            self._mark_file(event.src_path, Sign.RENAMED if known else Sign.LEFT)
         else:
             # A folder was made, moved or removed: what watchdog tells of its content is guesswork.
             self._mark_folder(event.src_path)
             if isinstance(event, DirMovedEvent):
                 self._mark_folder(event.dest_path)
 
-    def _mark_file(self, path: bytes | str, sign: Sign) -> None:
+    def _mark_file(self, path: bytes | str, sign: Sign) -> bool:
+        """Whether it is a path that is looked at."""
         relative = self._relative(path)
         if not relative:
-            return
-        if self._selection is None or not isinstance(self._selection.verdict_of_path(relative), Ignored):
-            self._hints.mark(relative, sign)
+            return False
+        if self._selection is not None and isinstance(self._selection.verdict_of_path(relative), Ignored):
+            return False
+        self._hints.mark(relative, sign)
+        return True
 
     def _mark_folder(self, path: bytes | str) -> None:
         relative = self._relative(path)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from catalog.terms import WatchMode
-from catalog.watch.hints import LIMIT, Sign, Trace, Writing, collapse
+from catalog.watch.hints import LIMIT, Freed, Sign, Trace, Writing, collapse
 from catalog.watch.mounts import watch_mode
 from catalog.watch.walk import Look
 
@@ -24,12 +24,11 @@ WriterProbe: TypeAlias = Callable[[bytes], "bool | None"]
 
 
 class Settled(NamedTuple):
-    """A path that may be inspected now; ``subtree``: walk below it, it is (or was) a folder. ``vacated``: the name
-    was free at some time, so what it held may have another one."""
+    """A path that may be inspected now; ``subtree``: walk below it, it is (or was) a folder."""
 
     path: bytes
     subtree: bool
-    vacated: bool = False
+    freed: Freed = Freed.NEVER
 
 
 class Settler:
@@ -113,7 +112,7 @@ class Settler:
             if again is None:
                 del self._traces[path], self._deadlines[path]
                 self._looks.pop(path, None)
-                settled.append(Settled(path, trace.subtree, trace.vacated))
+                settled.append(Settled(path, trace.subtree, trace.freed))
             else:
                 self._push(path, again)
         folders = {each.path for each in settled if each.subtree}

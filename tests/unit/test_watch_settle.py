@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.watch.hints import Hints, Sign
+from catalog.watch.hints import Freed, Hints, Sign
 from catalog.watch.settle import Settler, has_writer, writer_probe
 
 C, M, X, A, L, T, F, S = (
@@ -158,7 +158,7 @@ def test_a_settled_folder_says_that_it_is_one():
     settler = Settler()
     settler.note(b"d", S, 0)
     settler.note(b"f", X, 0)
-    assert sorted(settler.ready(1)) == [(b"d", True, False), (b"f", False, False)]
+    assert sorted(settler.ready(1)) == [(b"d", True, Freed.NEVER), (b"f", False, Freed.NEVER)]
     assert settler.waiting == 0
     assert settler.next_deadline() is None
 
@@ -178,7 +178,7 @@ def test_a_probe_that_sees_a_writer_holds_even_a_closed_file_back():
     assert settler.ready(0.5) == []
     assert settler.next_deadline() == 3.5
     writing = False
-    assert settler.ready(3.5) == [(b"a", False, False)]
+    assert settler.ready(3.5) == [(b"a", False, Freed.NEVER)]
 
 
 def test_never_ending_writers_are_busy_and_never_given_out():
@@ -198,7 +198,7 @@ def test_a_deleted_file_is_not_probed():
     asked: list[bytes] = []
     settler = Settler(has_writer=lambda path: bool(asked.append(path)))
     settler.note(b"gone", L, 0)
-    assert settler.ready(1) == [(b"gone", False, True)]
+    assert settler.ready(1) == [(b"gone", False, Freed.PERHAPS)]
     assert asked == []
 
 
@@ -221,27 +221,32 @@ def test_found_files_need_two_equal_looks_when_somebody_can_look():
     settler.note(b"grows", F, 0)
     settler.note(b"still", F, 0)
     looks[b"grows"] = (2, 2, 2, 1)
-    assert settler.ready(10) == [(b"still", False, False)]
+    assert settler.ready(10) == [(b"still", False, Freed.NEVER)]
     assert settler.next_deadline() == 20
     looks[b"grows"] = (3, 3, 3, 1)
     assert settler.ready(20) == []
-    assert settler.ready(30) == [(b"grows", False, False)]
+    assert settler.ready(30) == [(b"grows", False, Freed.NEVER)]
 
 
 def test_a_found_file_that_vanished_meanwhile_is_given_out():
     settler = Settler(look=lambda path: None)
     settler.note(b"gone", F, 0)
-    assert settler.ready(3) == [(b"gone", False, False)]
+    assert settler.ready(3) == [(b"gone", False, Freed.NEVER)]
 
 
 def test_what_lies_below_a_settled_subtree_is_not_given_twice():
     settler = Settler()
     for path, sign in ((b"d", S), (b"d/e", S), (b"d/e/f", X), (b"de", X), (b"g/h", X)):
         settler.note(path, sign, 0)
-    assert sorted(settler.ready(1)) == [(b"d", True, False), (b"de", False, False), (b"g/h", False, False)]
+    found = [each[:2] for each in sorted(settler.ready(1))]
+    assert found == [(b"d", True), (b"de", False), (b"g/h", False)]
+        (b"d", True, Freed.NEVER),
+        (b"de", False, Freed.NEVER),
+        (b"g/h", False, Freed.NEVER),
+    ]
     for path, sign in ((b"", S), (b"x", X), (b"x/y", S)):
         settler.note(path, sign, 2)
-    assert settler.ready(3) == [(b"", True, False)]
+    assert settler.ready(3) == [(b"", True, Freed.NEVER)]
 
 
 def test_network_shares_have_no_probe_because_a_refused_lease_means_nothing_there(tmp_path: Path):
@@ -263,7 +268,7 @@ def test_a_storm_collapses_into_folders():
         settler.note(b"full/%d" % i, X, 0)
     settler.note(b"other/x", X, 0)
     assert settler.waiting == 2
-    assert sorted(settler.ready(1)) == [(b"full", True, False), (b"other/x", False, False)]
+    assert sorted(settler.ready(1)) == [(b"full", True, Freed.NEVER), (b"other/x", False, Freed.NEVER)]
 
 
 @given(
