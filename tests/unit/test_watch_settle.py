@@ -240,10 +240,6 @@ def test_what_lies_below_a_settled_subtree_is_not_given_twice():
         settler.note(path, sign, 0)
     found = [each[:2] for each in sorted(settler.ready(1))]
     assert found == [(b"d", True), (b"de", False), (b"g/h", False)]
-        (b"d", True, Freed.NEVER),
-        (b"de", False, Freed.NEVER),
-        (b"g/h", False, Freed.NEVER),
-    ]
     for path, sign in ((b"", S), (b"x", X), (b"x/y", S)):
         settler.note(path, sign, 2)
     assert settler.ready(3) == [(b"", True, Freed.NEVER)]
