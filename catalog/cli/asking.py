@@ -6,7 +6,7 @@ import base64
 import gc
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from catalog.cli.context import Invocation, invocation
-from catalog.cli.options import Format, conclude
+from catalog.cli.options import conclude
 from catalog.errors import Exit, UsageError
 from catalog.terms import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from catalog.cli.output import Column, Frame, Listing
+    from catalog.cli.output import Column, Frame
     from catalog.query.scope import Scope
     from catalog.query.standing import Standing
 
@@ -100,36 +100,6 @@ def asking(
         )
         usual = standing(connection, scope, database)
         yield Asked(run, connection, scope, lacking(connection, scope, usual) if lacking else usual)
-
-
-def answer_listing(
-    asked: Asked,
-    schema: str,
-    listing: Listing,
-    rows: Iterable[Mapping[str, Any]],
-    *,
-    form: Format,
-    limit: int | None,
-    more: Mapping[str, Any] | None = None,
-) -> bool:
-    """Write a listing, rows as they come; gives whether there was at least one."""
-    from catalog.cli.output import answer_rows
-
-    found = False
-
-    def watched() -> Iterable[Mapping[str, Any]]:
-        nonlocal found
-        for row in rows:
-            found = True
-            yield row
-
-    answer_rows(asked.run, asked.frame(schema), listing, watched(), form=form, limit=limit, more=more)
-    return found
-
-
-def beyond(limit: int | None) -> int | None:
-    """One row more than is shown tells whether there are more."""
-    return None if limit is None else limit + 1
 
 
 # ------------------------------------------------------------------------------------------------- options

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from catalog.cli.asking import (
+    Asked,
     Since,
-    answer_listing,
-    asking,
-    beyond,
     column,
     importing,
     moment_ms,
@@ -21,48 +19,24 @@ from catalog.cli.asking import (
     shown_path,
     words_of,
 )
-from catalog.cli.options import (
-    AllowIncomplete,
-    Csv,
-    Format,
-    Glob,
-    Json,
-    Limit,
-    Narrow,
-    Ndjson,
-    Paths,
-    Paths0,
-    Root,
-    chosen,
-)
+from catalog.cli.options import Format
+from catalog.cli.questions import Question, question
 from catalog.errors import UsageError
 from catalog.terms import EventKind, printable
-
-if TYPE_CHECKING:
-    from catalog.cli.asking import Asked
 
 Premis = Annotated[bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)]
 
 
+@question()
 def events(
-    context: typer.Context,
-    paths: Narrow = None,
+    question: Question,
     *,
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", metavar="KIND", help=f"Only: {', '.join(EventKind)}. May be repeated."),
     ] = None,
     since: Since = None,
-    root: Root = None,
-    glob: Glob = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-    only_paths: Paths = False,
-    only_paths0: Paths0 = False,
     premis: Premis = False,
-    allow_incomplete: AllowIncomplete = False,
 ) -> None:
     """What happened, newest first?
 
@@ -75,7 +49,6 @@ def events(
         from catalog.cli.premis import write_premis
         from catalog.query.events import events as ask
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     listing = Listing(
         "events",
         (
@@ -89,22 +62,20 @@ def events(
         ("id", "at", "kind", "root", "path", "actor", "detail"),
         "no events",
         path_of,
-        _about_files if form in (Format.PATHS, Format.PATHS0) else lambda row: (row,),
+        _about_files if question.form in (Format.PATHS, Format.PATHS0) else lambda row: (row,),
     )
     kinds = words_of(EventKind, kind, "kind")
     since_ms = moment_ms(since)
-    if premis and form is not Format.TABLE:
-        raise UsageError(f"two formats at once: --{form} --premis", hint="choose one")
-    with asking(context, paths, root, glob, past=True) as asked:
+    if premis and question.form is not Format.TABLE:
+        raise UsageError(f"two formats at once: --{question.form} --premis", hint="choose one")
+    with question.asking(past=True) as asked:
         _say_where_they_are(asked)
         if premis:
-            write_premis(asked, kinds=kinds, since_ms=since_ms, limit=limit)
-            asked.conclude(allow_incomplete=allow_incomplete)
-        found = ask(asked.connection, asked.scope, kinds=kinds, since_ms=since_ms, limit=beyond(limit))
-        answer_listing(
-            asked, "catalog.events/1", listing, (each.fields() for each in found), form=form, limit=limit
-        )
-    asked.conclude(allow_incomplete=allow_incomplete)
+            write_premis(asked, kinds=kinds, since_ms=since_ms, limit=question.limit)
+            question.conclude(asked)
+        found = ask(asked.connection, asked.scope, kinds=kinds, since_ms=since_ms, limit=question.beyond)
+        question.answer(asked, "catalog.events/1", listing, (each.fields() for each in found))
+    question.conclude(asked)
 
 
 def _say_where_they_are(asked: Asked) -> None:

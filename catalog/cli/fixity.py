@@ -5,20 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from catalog.cli.asking import answer_listing, asking, beyond, column, importing, short_time, time_column
-from catalog.cli.options import (
-    AllowIncomplete,
-    Csv,
-    Glob,
-    Json,
-    Limit,
-    Narrow,
-    Ndjson,
-    Root,
-    chosen,
-)
+from catalog.cli.asking import column, importing, short_time, time_column
+from catalog.cli.questions import Question, question
 from catalog.terms import counted, iso
 
 if TYPE_CHECKING:
@@ -27,18 +15,8 @@ if TYPE_CHECKING:
     from catalog.query.audits import Check
 
 
-def coverage(
-    context: typer.Context,
-    paths: Narrow = None,
-    *,
-    root: Root = None,
-    glob: Glob = None,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-    allow_incomplete: AllowIncomplete = False,
-) -> None:
+@question(lists_files=False)
+def coverage(question: Question) -> None:
     """Which part of each share has an audit verified, and how long ago?
 
     Only audits count: they read past the page cache. What was never audited was read once, when it was first
@@ -49,7 +27,6 @@ def coverage(
         from catalog.query.coverage import coverage as ask
         from catalog.query.coverage import coverage_fields, total
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv)
     listing = Listing(
         "roots",
         (
@@ -65,32 +42,25 @@ def coverage(
         ),
         "no shares yet: catalog scan FOLDER",
     )
-    with asking(context, paths, root, glob) as asked:
+    with question.asking() as asked:
         found = ask(asked.connection, asked.scope, asked.standing.as_of_ms)
         rows = (coverage_fields(each, found[each.root_id]) for each in asked.scope.roots)
         more = {"coverage": total(found).fields()}
-        answer_listing(asked, "catalog.coverage/1", listing, rows, form=form, limit=limit, more=more)
-    asked.conclude(allow_incomplete=allow_incomplete)
+        question.answer(asked, "catalog.coverage/1", listing, rows, more)
+    question.conclude(asked)
 
 
 def _within(days: str, make: Any) -> Any:
     return make(f"{days} days", lambda row: f"{row['percent'][days]:g} %", right=True)
 
 
-def audits(
-    context: typer.Context,
-    *,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-) -> None:
+@question(narrowed=False, lists_files=False)
+def audits(question: Question) -> None:
     """Which audits were there, what did they read, and what did they find? The newest first."""
     with importing():
         from catalog.cli.output import Column, Listing
         from catalog.query.audits import audits as ask
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv)
     listing = Listing(
         "audits",
         (
@@ -106,9 +76,9 @@ def audits(
         ),
         "no audit yet: catalog audit",
     )
-    with asking(context) as asked:
-        rows = (each.fields() for each in ask(asked.connection, limit=beyond(limit)))
-        answer_listing(asked, "catalog.audits/1", listing, rows, form=form, limit=limit)
+    with question.asking() as asked:
+        rows = (each.fields() for each in ask(asked.connection, limit=question.beyond))
+        question.answer(asked, "catalog.audits/1", listing, rows)
 
 
 def _result(row: Mapping[str, Any]) -> str:

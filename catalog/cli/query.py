@@ -7,25 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from catalog.cli.asking import Since, answer_listing, asking, beyond, importing, moment_ms, words_of
+from catalog.cli.asking import Since, importing, moment_ms, words_of
 from catalog.cli.event_listing import events
+from catalog.cli.file_listing import files
 from catalog.cli.fixity import audits, coverage
-from catalog.cli.listings import errors, files, missing, tags
-from catalog.cli.options import (
-    AllowIncomplete,
-    Check,
-    Csv,
-    Format,
-    Glob,
-    Json,
-    Limit,
-    Narrow,
-    Ndjson,
-    Paths,
-    Paths0,
-    Root,
-    chosen,
-)
+from catalog.cli.options import Format
+from catalog.cli.questions import Question, question
+from catalog.cli.tag_listing import tags
+from catalog.cli.trouble_listing import errors, missing
 from catalog.errors import UsageError
 from catalog.terms import Kind, Level, Manner, Severity
 
@@ -35,9 +24,9 @@ app = typer.Typer(help="Questions to the catalogue.", no_args_is_help=True)
 
 
 @app.command()
+@question(checks=True)
 def dupes(
-    context: typer.Context,
-    paths: Narrow = None,
+    question: Question,
     *,
     level: Annotated[
         str, typer.Option("--level", metavar="LEVEL", help="What is to be the same: bytes, pixels or view.")
@@ -46,16 +35,6 @@ def dupes(
         str | None,
         typer.Option("--min-size", metavar="SIZE", help="Leave out smaller files: 500000, 500kB, 2MiB."),
     ] = None,
-    root: Root = None,
-    glob: Glob = None,
-    check: Check = False,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-    only_paths: Paths = False,
-    only_paths0: Paths0 = False,
-    allow_incomplete: AllowIncomplete = False,
 ) -> None:
     """Which files are the same, and what would it free to keep one of each?
 
@@ -70,30 +49,29 @@ def dupes(
         from catalog.query.levels import LEVELS
         from catalog.query.outdated import lacking_comparisons
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if level.lower() not in LEVELS:
         raise UsageError(f"no such level: {level}", hint=f"one of: {', '.join(LEVELS)}")
     smallest = bytes_of(min_size)
     which = Level(level.lower())
     lacking = None if which is Level.BYTES else lacking_comparisons
-    with asking(context, paths, root, glob, lacking) as asked:
-        answer = ask(asked.connection, asked.scope, level=which, min_size=smallest, limit=beyond(limit))
-        if form is Format.TABLE:
-            write_groups(asked, answer, limit)
+    with question.asking(lacking) as asked:
+        answer = ask(asked.connection, asked.scope, level=which, min_size=smallest, limit=question.beyond)
+        if question.form is Format.TABLE:
+            write_groups(asked, answer, question.limit)
         else:
             rows = (group.fields() for group in answer.groups)
             more = {"totals": answer.totals.fields(), "not_compared": answer.around.uncompared}
-            answer_listing(asked, "catalog.dupes/1", listing(form), rows, form=form, limit=limit, more=more)
-    asked.conclude(allow_incomplete=allow_incomplete, found=check and answer.totals.groups > 0)
+            question.answer(asked, "catalog.dupes/1", listing(question.form), rows, more)
+    question.conclude(asked, found=answer.totals.groups > 0)
 
 
 # --------------------------------------------------------------------------------------------------- drift
 
 
 @app.command()
+@question(checks=True)
 def drift(
-    context: typer.Context,
-    paths: Narrow = None,
+    question: Question,
     *,
     kind: Annotated[
         list[str] | None,
@@ -118,16 +96,6 @@ def drift(
     every: Annotated[
         bool, typer.Option("--all", help="Closed cases, too; newest first.", show_default=False)
     ] = False,
-    root: Root = None,
-    glob: Glob = None,
-    check: Check = False,
-    limit: Limit = None,
-    as_json: Json = False,
-    ndjson: Ndjson = False,
-    csv: Csv = False,
-    only_paths: Paths = False,
-    only_paths0: Paths0 = False,
-    allow_incomplete: AllowIncomplete = False,
 ) -> None:
     """What changed against the accepted state, how, and why?
 
@@ -138,7 +106,6 @@ def drift(
         from catalog.query.drift import Wanted, drift_cases, drift_groups
         from catalog.query.outdated import lacking_judgements
 
-    form = chosen(json=as_json, ndjson=ndjson, csv=csv, paths=only_paths, paths0=only_paths0)
     if open_only and every:
         raise UsageError("--open and --all at once", hint="choose one")
     wanted = Wanted(
@@ -149,16 +116,16 @@ def drift(
         pixels_same=_pixels_same(pixels),
         closed=every,
     )
-    with asking(context, paths, root, glob, lacking=lacking_judgements) as asked:
+    with question.asking(lacking_judgements) as asked:
         rows: Iterable[Mapping[str, Any]]
-        words = form is Format.TABLE
-        if words and limit is None:
+        words = question.form is Format.TABLE
+        if words and question.limit is None:
             rows = lines(drift_groups(asked.connection, asked.scope, wanted, least=TOGETHER))
         else:
-            cases = drift_cases(asked.connection, asked.scope, wanted, limit=beyond(limit))
+            cases = drift_cases(asked.connection, asked.scope, wanted, limit=question.beyond)
             rows = ({**case.fields(), "told": told(case)} if words else case.fields() for case in cases)
-        found = answer_listing(asked, "catalog.drift/1", listing(every), rows, form=form, limit=limit)
-    asked.conclude(allow_incomplete=allow_incomplete, found=check and found)
+        found = question.answer(asked, "catalog.drift/1", listing(every), rows)
+    question.conclude(asked, found=found)
 
 
 def _severity(text: str | None) -> Severity:

@@ -1,0 +1,90 @@
+"""``query errors`` and ``query missing``: what cannot be used, and what is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from catalog.cli.asking import column, importing, path_column, path_of, shown_path, size_column, time_column
+from catalog.cli.questions import Question, question
+
+
+@question(checks=True)
+def errors(question: Question) -> None:
+    """Which files cannot be read or decoded, and why?
+
+    Files that decode only with damage are listed, too (state damaged), and those that are too large for the
+    limits of the configuration (state unverified): the reason names the setting to raise.
+    """
+    with importing():
+        from catalog.cli.output import Listing
+        from catalog.query.troubles import errors as ask
+
+    listing = Listing(
+        "files",
+        (column("state"), time_column("since"), path_column(), column("reason", wraps=True)),
+        ("root", "path", "state", "reason", "since"),
+        "no errors",
+        path_of,
+    )
+    with question.asking() as asked:
+        rows = (each.fields() for each in ask(asked.connection, asked.scope, limit=question.beyond))
+        found = question.answer(asked, "catalog.errors/1", listing, rows)
+    question.conclude(asked, found=found)
+
+
+@question(checks=True)
+def missing(question: Question) -> None:
+    """Which files are proven gone, since when, and is there a copy left?
+
+    copies elsewhere: files with the bytes that were seen last, also on shares that are away. good copy: one
+    that can be fetched now and holds what was accepted as good, the same as in query drift.
+    """
+    with importing():
+        from catalog.cli.output import Column, Listing
+        from catalog.query.troubles import missing_rows
+
+    listing = Listing(
+        "files",
+        (
+            time_column("since"),
+            size_column(),
+            Column("copies elsewhere", lambda row: str(row["copies"]), right=True),
+            path_column(),
+            Column("good copy", _good_copy_words, flexible=True),
+            Column("reason", _absence_words, wraps=True),
+        ),
+        (
+            "root",
+            "path",
+            "state",
+            "reason",
+            "since",
+            "size",
+            "raw_sha256",
+            "pixels",
+            "last_changed",
+            "verified",
+            "copies",
+            "good_copy",
+            "good_copy_relation",
+        ),
+        "no missing files",
+        path_of,
+    )
+    with question.asking() as asked:
+        rows = missing_rows(asked.connection, asked.scope, limit=question.beyond)
+        found = question.answer(asked, "catalog.missing/1", listing, rows)
+    question.conclude(asked, found=found)
+
+
+def _absence_words(row: Mapping[str, Any]) -> str | None:
+    from catalog.drift import absence_words
+
+    return absence_words(row["reason"]) if row["reason"] else None
+
+
+def _good_copy_words(row: Mapping[str, Any]) -> str:
+    if row["good_copy"] is None:
+        return "none"
+    return f"{shown_path(path_of(row, 'good_copy'))} ({row['good_copy_relation']})"
