@@ -53,6 +53,12 @@ class Payload:
         for piece in pieces:
             self._hash.update(piece)
 
+    def before(self, name: str, size: int) -> hashlib._Hash:
+        """The hash as it stands before the bytes of one more part, of ``size`` bytes."""
+        begun = self._hash.copy()
+        begun.update(f"{name} {size}\n".encode())
+        return begun
+
     def numbers(self, name: str, values: Iterable[int | str]) -> None:
         """One part of decimal numbers (or words)."""
         self.part(name, " ".join(map(str, values)).encode())
@@ -104,11 +110,27 @@ def tiff_payload(view: memoryview, walk: Walk, frames: Sequence[Frame]) -> tuple
     payload = Payload("TIFF")
     payload.numbers("images", [len(chosen)])
     for frame in chosen:
-        _tiff_frame(payload, view, walk, frame)
+        _tiff_fields(payload, walk, frame)
+        payload.joined("segments", tiff_segments(view, frame))
     return payload.digest(), None
 
 
-def _tiff_frame(payload: Payload, view: memoryview, walk: Walk, frame: Frame) -> None:
+def tiff_before_segments(walk: Walk, frame: Frame) -> hashlib._Hash:
+    """``pay1`` of a TIFF of one image up to the bytes of its segments."""
+    assert frame.tiff is not None
+    payload = Payload("TIFF")
+    payload.numbers("images", [1])
+    _tiff_fields(payload, walk, frame)
+    return payload.before("segments", sum(frame.tiff.counts))
+
+
+def tiff_segments(view: memoryview, frame: Frame) -> list[memoryview]:
+    """The bytes of a frame's segments, in order."""
+    assert frame.tiff is not None
+    return [view[at : at + count] for at, count in zip(frame.tiff.offsets, frame.tiff.counts, strict=True)]
+
+
+def _tiff_fields(payload: Payload, walk: Walk, frame: Frame) -> None:
     tiff = frame.tiff
     assert tiff is not None and frame.ifd is not None
     directory = walk.directories[frame.ifd]
@@ -129,5 +151,3 @@ def _tiff_frame(payload: Payload, view: memoryview, walk: Walk, frame: Frame) ->
         if code in directory.by_code:
             payload.part(name, directory.raw(code))
     payload.numbers("counts", tiff.counts)
-    pieces = [view[at : at + count] for at, count in zip(tiff.offsets, tiff.counts, strict=True)]
-    payload.joined("segments", pieces)

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from catalog.pixels.structure import NotAnImage
 from catalog.pixels.tagnames import names_of
+from catalog.pixels.tiff_patterns import PATTERN_BYTES, PATTERNS, Pattern, remember
 from catalog.terms import TAG_RAW_LIMIT, TAG_TYPES, Ifd, IfdKind, Tag
 
 MAX_DIRECTORIES: Final = 65_536
@@ -72,6 +73,9 @@ class Directory:
     by_code: dict[int, Tag]
     whole: dict[int, bytes]
     """Full little-endian values of the tags whose ``raw`` was cut."""
+    pattern: Pattern | None = None
+    values: list[bytes] = field(default_factory=list)
+    """Its own values in the places of ``pattern.values``."""
 
     def raw(self, code: int) -> bytes:
         """The full value of a tag in little-endian order; empty when there is none."""
@@ -191,8 +195,8 @@ class _Walker:
         count = self.word(offset, width) if offset + width <= self.size else 0
         start = offset + width
         fitting = min(count, max(self.size - start, 0) // self.entry.size, self.tag_budget, MAX_ENTRIES)
-        entries = list(self.entry.iter_unpack(self.view[start : start + fitting * self.entry.size]))
-        if not any(type_code in _SIZES for _, type_code, _, _ in entries):
+        directory = self.contents(bytes(self.view[start : start + fitting * self.entry.size]), kind)
+        if directory is None:
             complaints.append(f"no valid directory at byte {offset:,}")
             return []
         self.tag_budget -= fitting
@@ -201,13 +205,10 @@ class _Walker:
             complaints.append(f"directory {index} is cut: {fitting:,} of its {count:,} tags were read")
         elif chained:
             following = self.link(index, start + count * self.entry.size, complaints)
-        tags, whole = self.tags(entries, kind)
-        by_code: dict[int, Tag] = {}
-        for tag in tags:
-            by_code.setdefault(tag.code, tag)
+        by_code, whole = directory.by_code, directory.whole
         if kind is IfdKind.PAGE:
             kind = self.page_kind(by_code, place)
-        directory = Directory(index, kind, parent, offset, tuple(tags), by_code, whole)
+        directory.index, directory.kind, directory.parent, directory.offset = index, kind, parent, offset
         self.found.directories.append(directory)
         todo: list[tuple[int, IfdKind, int | None, int]] = []
         if following:
@@ -237,9 +238,53 @@ class _Walker:
         old = by_code.get(255)
         return IfdKind.THUMBNAIL if old is not None and old.raw[:2] == b"\2\0" else IfdKind.PAGE
 
+    def contents(self, block: bytes, kind: IfdKind) -> Directory | None:
+        """The directory of these entries, its place in the file left open; None when they make no sense."""
+        key = (self.order, self.big, self.size, kind, block)
+        pattern = PATTERNS.get(key)
+        if pattern is not None and pattern.spent <= self.value_budget:
+            return self.like(pattern, kind)
+        entries = list(self.entry.iter_unpack(block))
+        if not any(type_code in _SIZES for _, type_code, _, _ in entries):
+            return None
+        outside: list[tuple[int, int, int]] = []
+        tags, whole = self.tags(entries, kind, outside)
+        by_code: dict[int, Tag] = {}
+        for tag in tags:
+            by_code.setdefault(tag.code, tag)
+        found = Directory(0, kind, None, 0, tuple(tags), by_code, whole)
+        values = [bytes(self.view[at : at + length]) for _, at, length in outside if length <= PATTERN_BYTES]
+        found.pattern = remember(key, found.tags, by_code, outside, values)
+        found.values = values
+        return found
+
+    def like(self, pattern: Pattern, kind: IfdKind) -> Directory:
+        """A directory by a pattern: only the values outside of its entries have to be read."""
+        view = self.view
+        self.value_budget -= pattern.spent
+        values = [bytes(view[at : at + length]) for _, at, length in pattern.outside]
+        tags, by_code = pattern.tags, pattern.by_code
+        if values != pattern.values:
+            changed, by_code = list(tags), by_code.copy()
+            for (place, _, _), value, former in zip(pattern.outside, values, pattern.values, strict=True):
+                if value != former:
+                    old = tags[place]
+                    turned = self.order == "big" and old.type in _WORDS
+                    raw = swapped(value, *_WORDS[old.type]) if turned else value
+                    changed[place] = new = Tag(old.code, old.name, old.type, old.count, raw)
+                    if by_code[old.code] is old:
+                        by_code[old.code] = new
+            tags = tuple(changed)
+        return Directory(0, kind, None, 0, tags, by_code, {}, pattern, values)
+
     def tags(
-        self, entries: list[tuple[int, int, int, bytes]], kind: IfdKind
+        self,
+        entries: list[tuple[int, int, int, bytes]],
+        kind: IfdKind,
+        outside: list[tuple[int, int, int]],
     ) -> tuple[list[Tag], dict[int, bytes]]:
+        """The tags of these entries, and values that were cut. Tells ``outside`` where those lie that do not fit
+        into their entries: (place, offset, bytes)."""
         names = names_of(kind)
         little = self.order == "little"
         tags: list[Tag] = []
@@ -259,7 +304,9 @@ class _Walker:
                 if not little and size > 1:
                     raw = swapped(raw, *_WORDS[type_code])
             else:
-                value, broken = self.outside(int.from_bytes(inline, self.order), length)
+                at = int.from_bytes(inline, self.order)
+                outside.append((len(tags), at, length))
+                value, broken = self.outside(at, length)
                 if not little and size > 1:
                     value = memoryview(swapped(bytes(value), *_WORDS[type_code]))
                 if len(value) > self.limit:

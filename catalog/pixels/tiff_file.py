@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
-from catalog.pixels.payload import tiff_payload
+from catalog.pixels.payload import tiff_before_segments, tiff_payload, tiff_segments
 from catalog.pixels.structure import Frame, Structure, TiffFrame, Wanted
 from catalog.pixels.tagnames import compression_name
-from catalog.pixels.tiff import walk
+from catalog.pixels.tiff import Walk, walk
 from catalog.pixels.tiff_frames import tiff_frames
 from catalog.pixels.tiff_model import PREDICTED
+from catalog.pixels.tiff_patterns import PATTERNS_LIMIT
 from catalog.terms import Fidelity, Layout
 
 _SUBSAMPLING = {
@@ -32,6 +34,9 @@ def subsampling_name(horizontal: int, vertical: int) -> str:
 def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
     """What a TIFF says of itself (``structure.parse``)."""
     found = walk(view, full_values=wanted.full_values)
+    key, known = _alike(found, wanted)
+    if key in known:
+        return known[key].structure_of(view, found)
     frames, defects = tiff_frames(view, found)
     images = [frame for frame in frames if frame.counted]
     if found.limited is not None:
@@ -48,7 +53,7 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
     layouts = [_layout(frame, container, found.order) for frame in images]
     orientation = main.number(274, 0) or outer.number(274, 1)
     digest, reason = tiff_payload(view, found, frames) if wanted.payload else (None, None)
-    return Structure(
+    structure = Structure(
         format="TIFF",
         frames=frames,
         layout=with_rest(layouts),
@@ -60,6 +65,48 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
         defects=(*found.defects, *defects),
         detail={"notes": tuple(found.notes), "big": found.big, "byte_order": found.order},
     )
+    # Of compressed files the streams have a say, too.
+    if key and digest and not structure.defects and first.tiff is not None and first.tiff.compression == 1:
+        if len(known) >= PATTERNS_LIMIT:
+            known.clear()
+        known[key] = _Alike(structure, tiff_before_segments(found, first), first)
+    return structure
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What uncompressed files of one image have in common whose directories are equal but for texts."""
+
+    first: Structure
+    before: hashlib._Hash
+    """``pay1`` up to the samples."""
+    frame: Frame
+
+    def structure_of(self, view: memoryview, found: Walk) -> Structure:
+        payload = self.before.copy()
+        for segment in tiff_segments(view, self.frame):
+            payload.update(segment)
+        first = self.first
+        return Structure(
+            format=first.format,
+            frames=first.frames,
+            layout=first.layout,
+            orientation=first.orientation,
+            ifds=(found.directories[0].ifd(),),
+            icc=first.icc,
+            payload=payload.digest(),
+            detail=first.detail,
+        )
+
+
+def _alike(found: Walk, wanted: Wanted) -> tuple[tuple[Any, ...], dict[tuple[Any, ...], _Alike]]:
+    """A key, and what was concluded of earlier files by such keys; () for a file that is not of one pattern."""
+    main = found.directories[0]
+    pattern = main.pattern
+    odd = found.defects or found.notes or found.limited or len(found.directories) > 1
+    if pattern is None or odd or not wanted.payload:
+        return (), {}
+    return (main.offset, *[main.values[number] for number in pattern.deciding]), pattern.alike
 
 
 def _doubtful(frame: Frame, reason: str) -> Frame:
