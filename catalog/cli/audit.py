@@ -11,6 +11,7 @@ import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
+from catalog.cli.jobs import MaxRate, handed_over, show, size_of
 from catalog.cli.options import AllowIncomplete, Json, Narrow, Root, conclude
 from catalog.errors import UsageError
 from catalog.terms import printable
@@ -48,9 +49,7 @@ def audit(
         str | None,
         typer.Option("--older-than", metavar="TIME", help="Only what no audit has read for 90d, 12w."),
     ] = None,
-    max_rate: Annotated[
-        str | None, typer.Option("--max-rate", metavar="SIZE", help="Read no more a second, e.g. 50MB.")
-    ] = None,
+    max_rate: MaxRate = None,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Only say what it takes to read everything in time.", show_default=False),
@@ -105,16 +104,10 @@ def _seconds(text: str | None, option: str) -> float | None:
 
 
 def _bytes(text: str | None, option: str) -> int | None:
-    from catalog.config import size
-
-    if text is None:
-        return None
-    try:
-        found = size(text)
-    except ValueError:
-        found = 0
-    if not found:
-        raise UsageError(f"{option} {printable(text)}: expected a size like 50MB")
+    """As ``size_of``, but nothing is no limit."""
+    found = size_of(text, option)
+    if found == 0:
+        raise UsageError(f"{option} {printable(text or '')}: expected a size like 50MB")
     return found
 
 
@@ -160,7 +153,8 @@ def _audited(run: Invocation, paths: list[str], roots: list[str], budget: Budget
     except Locked:
         if not daemon_runs(database):
             raise
-    return _ask_daemon(run, database, scope, roots, budget)
+    arguments = {"scope": [path.hex() for path in scope], "roots": roots, "budget": budget.fields()}
+    return handed_over(run, database, "audit", arguments)
 
 
 def _audit_here(
@@ -183,30 +177,9 @@ def _audit_here(
             roots=roots,
             budget=budget,
             actor=actor(),
-            progress=lambda state: _show(bar, state),
+            progress=lambda state: show(bar, state),
             stop=stop,
         )
-
-
-def _ask_daemon(
-    run: Invocation, database: str, scope: list[bytes], roots: list[str], budget: Budget
-) -> dict[str, Any]:
-    from catalog.cli.progress import Progress
-    from catalog.service.handover import hand_over
-
-    run.say("a daemon is running: the audit is handed to it")
-    arguments = {"scope": [path.hex() for path in scope], "roots": roots, "budget": budget.fields()}
-    with Progress("audit", quiet=run.quiet) as bar:
-        return hand_over(database, "audit", arguments, lambda state: _show(bar, state))
-
-
-def _show(bar: Any, state: dict[str, Any]) -> None:
-    bar.update(
-        state.get("inspected", 0),
-        state.get("bytes_read", 0),
-        total_files=state.get("queued"),
-        total_size=state.get("queued_bytes"),
-    )
 
 
 # -------------------------------------------------------------------------------------------------- answer

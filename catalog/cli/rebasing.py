@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
+from catalog.cli.jobs import MaxRate, handed_over, size_of
 from catalog.cli.options import AllowIncomplete, DryRun, Json, conclude
 from catalog.errors import Exit
 from catalog.terms import counted, human_size
@@ -21,9 +22,7 @@ def rebase(
     context: typer.Context,
     *,
     dry_run: DryRun = False,
-    max_rate: Annotated[
-        str | None, typer.Option("--max-rate", metavar="SIZE", help="Read no more a second, e.g. 50MB.")
-    ] = None,
+    max_rate: MaxRate = None,
     as_json: Json = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
@@ -36,8 +35,7 @@ def rebase(
     import dataclasses
 
     with importing():
-        from catalog.config import size
-        from catalog.errors import Locked, UsageError
+        from catalog.errors import Locked
         from catalog.service.handover import daemon_runs
         from catalog.service.opening import fence
         from catalog.store.engine import open_reader
@@ -45,11 +43,9 @@ def rebase(
 
     run = invocation(context)
     settings = run.settings
-    if max_rate is not None:
-        try:
-            settings = dataclasses.replace(settings, max_rate_bytes=size(max_rate))
-        except ValueError:
-            raise UsageError(f"--max-rate {max_rate}: expected a size like 50MB") from None
+    rate = size_of(max_rate, "--max-rate")
+    if rate is not None:
+        settings = dataclasses.replace(settings, max_rate_bytes=rate)
     database = run.database.path
     connection = open_reader(database)  # there must be a catalogue: this command makes none
     try:
@@ -72,7 +68,7 @@ def rebase(
             raise
         if max_rate is not None:
             run.warn("the daemon reads by its own settings: --max-rate is not heeded")
-        document = _ask_daemon(run, database)
+        document = handed_over(run, database, "rebase", {})
     _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
 
 
@@ -94,24 +90,6 @@ def _rebase_here(run: Invocation, database: str, settings: Settings) -> dict[str
             bar.update(done.inspected, done.bytes_read, total_files=result.contents, total_size=result.size)
 
         return rebase_files(session, progress=show, stop=stop).document()
-
-
-def _ask_daemon(run: Invocation, database: str) -> dict[str, Any]:
-    from catalog.cli.progress import Progress
-    from catalog.service.handover import hand_over
-
-    run.say("a daemon is running: the rebase is handed to it")
-    with Progress("rebase", quiet=run.quiet) as bar:
-
-        def show(progress: dict[str, Any]) -> None:
-            bar.update(
-                progress.get("inspected", 0),
-                progress.get("bytes_read", 0),
-                total_files=progress.get("queued"),
-                total_size=progress.get("queued_bytes"),
-            )
-
-        return hand_over(database, "rebase", {}, show)
 
 
 def _answer(run: Invocation, document: dict[str, Any], *, as_json: bool, allow_incomplete: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
+from catalog.cli.jobs import MaxRate, handed_over, size_of
 from catalog.cli.options import AllowIncomplete, Json, conclude
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def scan(
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Follow symbolic links.", show_default=False)
     ] = False,
-    max_rate: Annotated[
-        str | None, typer.Option("--max-rate", metavar="SIZE", help="Read no more a second, e.g. 50MB.")
-    ] = None,
+    max_rate: MaxRate = None,
     as_json: Json = False,
     allow_incomplete: AllowIncomplete = False,
 ) -> None:
@@ -53,7 +52,6 @@ def scan(
     import dataclasses
 
     with importing():
-        from catalog.config import size
         from catalog.errors import Locked, UsageError
         from catalog.service.handover import daemon_runs
         from catalog.service.opening import fence, make_ready, refuse_inside
@@ -61,13 +59,10 @@ def scan(
 
     run = invocation(context)
     settings = run.settings
-    if max_rate is not None:
-        try:
-            settings = dataclasses.replace(settings, max_rate_bytes=size(max_rate))
-        except ValueError:
-            raise UsageError(f"--max-rate {max_rate}: expected a size like 50MB") from None
+    rate = size_of(max_rate, "--max-rate")
     settings = dataclasses.replace(
         settings,
+        max_rate_bytes=settings.max_rate_bytes if rate is None else rate,
         include=(*settings.include, *(include or ())),
         follow_links=settings.follow_links or follow_links,
     )
@@ -90,7 +85,8 @@ def scan(
         unused = [option for option, value in given.items() if value]
         if unused:
             run.warn(f"the daemon scans by its own settings: {', '.join(unused)} is not heeded")
-        document = _ask_daemon(run, database, folders, name)
+        arguments = {"folders": [folder.hex() for folder in folders], "name": name}
+        document = handed_over(run, database, "scan", arguments)
         _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
         return
     document = {**result.document(), "interrupted": result.interrupted}
@@ -128,25 +124,6 @@ def _scan_here(
             )
 
         return scan_targets(session, chosen, progress=show, stop=stop)
-
-
-def _ask_daemon(run: Invocation, database: str, folders: list[bytes], name: str | None) -> dict[str, Any]:
-    from catalog.cli.progress import Progress
-    from catalog.service.handover import hand_over
-
-    run.say("a daemon is running: the scan is handed to it")
-    arguments = {"folders": [folder.hex() for folder in folders], "name": name}
-    with Progress("scan", quiet=run.quiet) as bar:
-
-        def show(progress: dict[str, Any]) -> None:
-            bar.update(
-                progress.get("inspected", 0),
-                progress.get("bytes_read", 0),
-                total_files=progress.get("queued"),
-                total_size=progress.get("queued_bytes"),
-            )
-
-        return hand_over(database, "scan", arguments, show)
 
 
 def _answer(run: Invocation, document: dict[str, Any], *, as_json: bool, allow_incomplete: bool) -> None:
