@@ -12,13 +12,14 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
 from catalog.record.files import storable
+from catalog.service.arrival import Arrival, Judged, Move
 from catalog.service.places import Place, Standing, holds, place_of
 from catalog.service.plans import Key, Plan, Tally
 from catalog.terms import Inspection, Presence
@@ -28,55 +29,6 @@ from catalog.watch.reconcile import KnownFile, same_look
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
 _LEFT: Final = (Place.GONE, Place.OTHER)
-
-
-@dataclass(slots=True, eq=False)
-class Arrival:
-    """An inspected path that waits: its content belongs to a file that may have moved there, or the file that
-    was recorded at the path may have moved away."""
-
-    inspection: Inspection
-    plan: Plan
-    candidates: tuple[int, ...]
-    """Files (by id) with this content that were recorded elsewhere."""
-    displaced: int | None
-    """The living file (by id) that was recorded here."""
-    order: int
-    since: float
-    row: FileRow | None = None
-    """The living file that is recorded at this path; looked up anew when the arrival is judged, like ``rows``."""
-    rows: list[FileRow] = field(default_factory=list)
-    back: bool = False
-    """A file that is recorded as missing held this content at this path: without better proof, it is back."""
-
-    @property
-    def sha256(self) -> bytes:
-        assert self.inspection.sha256 is not None
-        return self.inspection.sha256
-
-    @property
-    def key(self) -> Key:
-        return self.inspection.job.root_id, self.inspection.job.path
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    row: FileRow
-    arrival: Arrival
-    there: FileRow | None = None
-    """The living file that is recorded where this one goes: it moves, too, or was overwritten."""
-    certain: bool = False
-    """Whatever is to be seen at the old path: see ``Arrivals._is_only_name``."""
-
-
-@dataclass(slots=True)
-class Judged:
-    """What became of arrivals: moves, and paths that are nobody's move."""
-
-    moves: list[Move] = field(default_factory=list)
-    rest: list[Arrival] = field(default_factory=list)
-    stale: list[Arrival] = field(default_factory=list)
-    """Another file, or another state of it, is at their path by now: to be inspected again."""
 
 
 class Arrivals:
@@ -179,8 +131,7 @@ class Arrivals:
             candidates = tuple(
                 other.file_id
                 for other in self._elsewhere(sha256)
-                if (other.root_id, other.path) != key
-                and (self._is_only_name(inspection, other) or self._place(other) in _LEFT)
+                if (other.root_id, other.path) != key and self._place(other) is not Place.SAME
             )
         displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
         if not candidates and displaced is None:
@@ -191,14 +142,13 @@ class Arrivals:
         return True
 
     def _is_only_name(self, inspection: Inspection, other: FileRow) -> bool:
-        """Whether the file that was inspected is the one of a row with the same content, and has no other name: then
-        it has left the row's path, also when nothing can be told of that path now."""
+        """Whether the file that was inspected is the one of a row with the same content on the same disk, and has no
+        other name: then it has left the row's path, also when nothing can be told of that path now."""
         stat = inspection.stat
         assert stat is not None
         return (
             stat.nlink == 1
             and not self._standing.follow_links
-            and other.root_id == inspection.job.root_id
             and self._standing.inode_trusted(other.root_id)
             and other.inode == signed(stat.inode)
             and (other.size, other.mtime_ns) == (stat.size, storable(stat).mtime_ns)
@@ -321,7 +271,7 @@ class Arrivals:
             groups[arrival.sha256].append(arrival)
         judged, single = Judged(), list[Move]()
         for group in groups.values():
-            certain = {row.file_id for a in group for row in a.rows if self._is_only_name(a.inspection, row)}
+            certain = {row.file_id for a in group for row in a.rows if self._has_left(row, a, there)}
             left = {
                 row.file_id: row
                 for arrival in group
@@ -365,10 +315,17 @@ class Arrivals:
         lost = [
             move
             for move in judged.moves
-            if not move.certain and (move.row.root_id in away or self._is_lost(move.row))
+            if move.row.root_id in away.difference([move.arrival.key[0]] if move.certain else ())
+            or (not move.certain and self._is_lost(move.row))
         ]
         judged.moves = [move for move in judged.moves if move not in lost]
         judged.rest += [move.arrival for move in lost]
+
+    def _has_left(self, row: FileRow, arrival: Arrival, there: Mapping[int, bool]) -> bool:
+        """Whether a file has surely left its recorded path, because it is the arrival's and has no other name."""
+        if not self._is_only_name(arrival.inspection, row):
+            return False
+        return row.root_id == arrival.key[0] or (there[row.root_id] and self._same_inodes(row, arrival))
 
     def _is_lost(self, row: FileRow) -> bool:
         return any(row.path.startswith(point + b"/") for point in self._standing.lost(row.root_id))

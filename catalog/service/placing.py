@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from catalog.record import FileRow
-from catalog.service.moves import Judged, Move
+from catalog.service.arrival import Judged, Move
 from catalog.service.plans import Plan
 from catalog.terms import Inspection, printable
 

@@ -354,6 +354,38 @@ def closed_folder(base: Path) -> None:
     assert_record_is_truth(base / "catalog.sqlite3", share)
 
 
+def left_a_closed_folder(base: Path) -> None:
+    """As nobody: a file keeps its history when the folder that it came from cannot be looked at any more."""
+    share = base / "share"
+    picture(share / "closed" / "a.tif", 1)
+    with cataloguing_in(base, poll_interval_seconds=60.0) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, share))
+        before = home.ids()["closed/a.tif"]
+        (share / "closed" / "a.tif").rename(share / "b.tif")
+        os.chmod(share / "closed", 0)
+        watching.until(lambda: home.ids().get("b.tif"))
+        assert home.ids()["b.tif"] == before
+        os.chmod(share / "closed", 0o755)
+
+
+def folder_that_opens_late(base: Path) -> None:
+    """As nobody: a folder that comes closed is walked when it has been opened, of which no event tells."""
+    share, aside = base / "share", base / "aside"
+    picture(share / "a.tif", 1)
+    picture(aside / "closed" / "b.tif", 2)
+    with cataloguing_in(base, poll_interval_seconds=0.5) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, share))
+        os.chmod(aside / "closed", 0)
+        aside.rename(share / "aside")
+        unlisted = "SELECT 1 FROM run WHERE counts ->> 'unlisted_folders' > 0"
+        watching.until(lambda: home.ask(unlisted))
+        os.chmod(share / "aside" / "closed", 0o755)
+        watching.until(lambda: true_to(home, share))
+
+
+CLOSED = (closed_folder, left_a_closed_folder, folder_that_opens_late)
 QUICK = (too_few_watches, unmounted_and_back)
 SLOW = (
     layers_of_an_overlay,
@@ -368,4 +400,4 @@ SLOW = (
 )
 
 if __name__ == "__main__":
-    play((*QUICK, *SLOW, closed_folder))
+    play((*QUICK, *SLOW, *CLOSED))

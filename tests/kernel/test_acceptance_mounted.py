@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.mounted_shares import QUICK, SLOW, closed_folder
+from tests.kernel.mounted_shares import CLOSED, QUICK, SLOW
 from tests.mounting import OWN_PROCESSES, namespaces, run_scenario, unprivileged
 
 PROGRAM = "tests.kernel.mounted_shares"
@@ -24,5 +24,6 @@ def test_mounted_at_length(scenario: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_closed_folder_makes_nothing_missing(public_path: Path) -> None:
-    run_scenario(unprivileged(public_path), PROGRAM, closed_folder.__name__, public_path)
+@pytest.mark.parametrize("scenario", [each.__name__ for each in CLOSED])
+def test_closed_folders(public_path: Path, scenario: str) -> None:
+    run_scenario(unprivileged(public_path), PROGRAM, scenario, public_path)
