@@ -47,6 +47,8 @@ KINDS: Final = {
     "wrong digests": "another checksum",
 }
 """How each kind of difference between the record and the disk begins; the rest is unsettled."""
+LOST: Final = "lost histories"
+"""After these a storm goes on: the record is the disk all the same."""
 MS_BIND, MNT_DETACH = 4096, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -188,7 +190,7 @@ class Siege:
         self.start()
         try:
             self._rest(None)
-            while time.monotonic() < end and not any(self.found.values()):
+            while time.monotonic() < end and not self._wrong():
                 since = time.time_ns() // 1_000_000
                 self.storm.rest()
                 histories = recorded(self.ask, self._translate).histories
@@ -204,6 +206,9 @@ class Siege:
             self._mend(everything=True)
         finally:
             self.end()
+
+    def _wrong(self) -> bool:
+        return any(said for kind, said in self.found.items() if kind != LOST)
 
     def _shares(self) -> dict[int, bytes]:
         """In which share each body is."""

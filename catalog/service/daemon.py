@@ -73,6 +73,7 @@ class Daemon:
         session.pulse = self._heart.beat
         session.names.heed = True
         session.outcomes.is_written = self._is_written
+        session.outcomes.unreadable = self._unreadable
         self._next_desk = 0.0
         self._next_beat = 0.0
         self._taken: set[int] = set()
@@ -228,6 +229,10 @@ class Daemon:
     def _is_written(self, root_id: int, path: bytes) -> bool:
         watch = self.watches.get(root_id)
         return watch is not None and watch.is_written(path)
+
+    def _unreadable(self, root_id: int, path: bytes) -> None:
+        if root_id in self.watches:
+            self.watches[root_id].unreadable(path)
 
     def _let_go(self, root_id: int, why: str) -> None:
         self.watches.pop(root_id).stop(why)

@@ -79,6 +79,8 @@ class Outcomes:
         self._expected: dict[Key, FileRow | None] = {}
         self.is_written: Callable[[int, bytes], bool] = lambda _root_id, _path: False
         """Whether events tell of a writer who has not closed a path (root_id, path) yet; set by who hears events."""
+        self.unreadable: Callable[[int, bytes], None] = lambda _root_id, _path: None
+        """Told of paths that were recorded as unreadable: nothing else asks for another look."""
 
     def expect(self, results: Sequence[tuple[Inspection, Plan]]) -> None:
         """Look up at once what ``take`` asks the record about these results. () forgets it: their rows are true
@@ -302,6 +304,7 @@ class Outcomes:
         plan.tally.unreadable += 1
         row = self._row(job, plan)
         self._recorder.failed(job.root_id, job.path, row, Outcome.UNREADABLE, _error_words(failure))
+        self.unreadable(job.root_id, job.path)
         self._seen(row)
         self._acknowledge(plan)
 

@@ -76,7 +76,7 @@ class Reconcile:
         self.folders: list[tuple[bytes, int]] = []
         """(path, inode) of what was walked."""
         self.unlisted: list[bytes] = []
-        """Folders that could not be listed; no more than so many."""
+        """Folders that could not be listed, or of which some names could not be looked at; no more than so many."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self.order = session.next_order() if order is None else order
         self._seen_order = 0
@@ -233,9 +233,9 @@ class Reconcile:
             self.folders.append((listing.path, listing.identity[1]))
         if listing.error is not None:
             tally.unknown_folders += 1
-            if len(self.unlisted) < PROBLEMS_TOLD:
-                self.unlisted.append(listing.path)
             self._problem(listing.path, f"cannot be listed: {listing.error.strerror}")
+        if (listing.error is not None or listing.unknown) and len(self.unlisted) < PROBLEMS_TOLD:
+            self.unlisted.append(listing.path)
         for name in listing.mounts:
             path = joined_path(listing.path, name)
             self._problem(path, "another file system is mounted here; add it as a share of its own")

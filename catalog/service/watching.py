@@ -22,7 +22,7 @@ from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
 from catalog.watch.hints import Freed, Hints
 from catalog.watch.mounts import borders_below
-from catalog.watch.polling import UnlistedFolders
+from catalog.watch.polling import Retries
 from catalog.watch.settle import Settler, writer_probe
 from catalog.watch.walk import walk_key
 
@@ -84,7 +84,7 @@ class ShareWatch:
         """Order of the whole pass that is to come, if it was asked for."""
         self._freed: dict[bytes, Freed] = {}
         """Of paths in the backlog: whether they were free for a while."""
-        self._unlisted = UnlistedFolders(
+        self._retries = Retries(
             self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
         )
         self._borders: frozenset[bytes] = frozenset()
@@ -186,8 +186,9 @@ class ShareWatch:
                 self._hurry()
         if now >= self._next_audit and (self._unaudited or self._unwatched):
             self._audit_new(now)
-        for folder in self._unlisted.take(now):
-            self._ask_subtree(folder)
+        again = self._retries.take(now)
+        if again:
+            self._keep([Change(self.root_id, path, Reason.RETRY) for path in again])
         self._take_hints(now)
         if now >= self._next_absence:
             self._confirm_absences(now)
@@ -243,6 +244,10 @@ class ShareWatch:
             del suspects[file_id]
 
     # ------------------------------------------------------------------------------------------ hints
+
+    def unreadable(self, path: bytes) -> None:
+        """It could not be read: permission may come back, and no event would tell."""
+        self._retries.failed(time.monotonic(), [path])
 
     def _take_hints(self, now: float) -> None:
         if self.hints.pending:
@@ -345,7 +350,7 @@ class ShareWatch:
 
     def _finished(self, reconcile: Reconcile, request: PassRequest) -> None:
         now, tally = time.monotonic(), reconcile.tally
-        self._unlisted.found(now, reconcile.unlisted)
+        self._retries.failed(now, reconcile.unlisted)
         if reconcile.whole:
             if not reconcile.share_left and self.events.audit(reconcile.folders):
                 self._hurry()

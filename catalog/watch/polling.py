@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Final
 
 DUTY: Final = 0.1
@@ -53,32 +53,40 @@ class ReconcileClock:
         self._due = float("-inf")
 
 
-class UnlistedFolders:
-    """Folders that a walk could not list: no event tells when they can be, so they are tried again.
+class Retries:
+    """Paths that could not be listed or read: no event tells when they can be, so they are tried again.
 
-    After ``first_seconds``, and each time in vain after twice as long, ``longest_seconds`` at most. Times are those
-    of the caller's monotonic clock.
+    Each after ``first_seconds``, and each time in vain after twice as long, ``longest_seconds`` at most. What is
+    beyond ``limit`` paths is left to the next walk. Times are those of the caller's monotonic clock.
     """
 
-    def __init__(self, first_seconds: float, longest_seconds: float) -> None:
-        self._first = self._wait = first_seconds
+    def __init__(self, first_seconds: float, longest_seconds: float, limit: int = 1000) -> None:
+        self._first = first_seconds
         self._longest = max(first_seconds, longest_seconds)
-        self._folders: set[bytes] = set()
-        self._due = float("inf")
+        self._limit = limit
+        self._due: dict[bytes, float] = {}
+        self._waited: dict[bytes, float] = {}
+        """How long those had to wait that were taken, and may fail again."""
+        self._next = float("inf")
 
-    def found(self, now: float, folders: Collection[bytes]) -> None:
-        """A walk ended, and could not list these."""
-        if folders:
-            self._folders.update(folders)
-            self._due = min(self._due, now + self._wait)
-        elif not self._folders:
-            self._wait = self._first
+    def failed(self, now: float, paths: Iterable[bytes]) -> None:
+        """These are to be tried again."""
+        for path in paths:
+            if path in self._due or len(self._due) >= self._limit:
+                continue
+            wait = min(2 * self._waited.get(path, self._first / 2), self._longest)
+            self._waited[path] = wait
+            self._due[path] = now + wait
+            self._next = min(self._next, now + wait)
 
-    def take(self, now: float) -> Collection[bytes]:
-        """Those that are to be walked again now; they are asked for once."""
-        if now < self._due:
-            return ()
-        folders, self._folders = self._folders, set()
-        self._due = float("inf")
-        self._wait = min(2 * self._wait, self._longest)
-        return folders
+    def take(self, now: float) -> list[bytes]:
+        """Those that are to be tried now; they are given once."""
+        if now < self._next:
+            return []
+        taken = [path for path, due in self._due.items() if due <= now]
+        for path in taken:
+            del self._due[path]
+        self._next = min(self._due.values(), default=float("inf"))
+        if len(self._waited) > 2 * self._limit:
+            self._waited = {path: self._waited[path] for path in (*self._due, *taken)}
+        return taken

@@ -385,7 +385,22 @@ def folder_that_opens_late(base: Path) -> None:
         watching.until(lambda: true_to(home, share))
 
 
-CLOSED = (closed_folder, left_a_closed_folder, folder_that_opens_late)
+def file_that_opens_late(base: Path) -> None:
+    """As nobody: a file that may not be read is read when it may, also when that was allowed under another name."""
+    share = base / "share"
+    one = picture(share / "a.tif", 1)
+    os.link(one, base / "outside.tif")
+    with cataloguing_in(base, poll_interval_seconds=0.5) as home, home.watching() as watching:
+        home.add(share)
+        watching.until(lambda: true_to(home, share))
+        one.write_bytes(picture(base / "other.tif", 2).read_bytes())
+        os.chmod(one, 0)
+        watching.until(lambda: home.ask.states() == {"a.tif": "unreadable"})
+        os.chmod(base / "outside.tif", 0o644)
+        watching.until(lambda: true_to(home, share))
+
+
+CLOSED = (closed_folder, left_a_closed_folder, folder_that_opens_late, file_that_opens_late)
 QUICK = (too_few_watches, unmounted_and_back)
 SLOW = (
     layers_of_an_overlay,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.watch.hints import Hints, Sign, Trace, Writing, collapse
-from catalog.watch.polling import ReconcileClock, UnlistedFolders
+from catalog.watch.polling import ReconcileClock, Retries
 
 
 class Clock:
@@ -147,20 +147,26 @@ def test_jitter_stays_within_a_quarter():
         assert 2700 <= clock.next_due() <= 4500
 
 
-def test_folders_that_cannot_be_listed_are_tried_again_less_and_less_often():
-    unlisted = UnlistedFolders(60, 200)
-    unlisted.found(0, [b"a", b"b"])
-    unlisted.found(30, [b"a"])
-    assert not unlisted.take(59)
-    assert sorted(unlisted.take(60)) == [b"a", b"b"]
-    assert not unlisted.take(1000)
+def test_what_fails_is_tried_again_less_and_less_often():
+    retries = Retries(60, 200)
+    retries.failed(0, [b"a", b"b"])
+    retries.failed(30, [b"a"])
+    assert retries.take(59) == []
+    assert retries.take(60) == [b"a", b"b"]
+    assert retries.take(1000) == []
     for now, wait in ((1000, 120), (2000, 200), (3000, 200)):
-        unlisted.found(now, [b"b"])
-        assert not unlisted.take(now + wait - 1)
-        assert unlisted.take(now + wait) == {b"b"}
-    unlisted.found(4000, [])
-    unlisted.found(5000, [b"b"])
-    assert unlisted.take(5060) == {b"b"}
+        retries.failed(now, [b"b", b"new%d" % now])
+        assert retries.take(now + 60) == [b"new%d" % now]
+        assert retries.take(now + wait - 1) == []
+        assert retries.take(now + wait) == [b"b"]
+
+
+def test_retries_are_bounded():
+    retries = Retries(1, 1, limit=3)
+    for number in range(100):
+        retries.failed(number, [b"%d.%d" % (number, each) for each in range(5)])
+        assert len(retries.take(number + 1)) == 3
+        assert len(retries._waited) <= 9
 
 
 def test_hurry_makes_it_due():
