@@ -183,11 +183,12 @@ class CatalogCli:
         *words: str | bytes | os.PathLike[str],
         cwd: Path | str | None = None,
         env: Mapping[str, str | None] | None = None,
+        prefix: Sequence[str] = (),
         **options: Any,
     ) -> subprocess.Popen[bytes]:
-        """The process itself, with pipes; the caller ends it (``with`` does)."""
+        """The process itself, with pipes; the caller ends it (``with`` does). ``prefix``: a command that starts it."""
         return subprocess.Popen(
-            [self.python, "-m", "catalog", *words],
+            [*prefix, self.python, "-m", "catalog", *words],
             cwd=cwd or self.home,
             env=self.environment(env),
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +25,7 @@ OWN_PROCESSES = ("unshare", "-Urmpf", "--kill-child", "--mount-proc")
 NOBODY = 65534
 NOT_HERE = 77
 _CLOSED_DOORS = "-dac_override,-dac_read_search"
+_LESS_THAN_ROOT = ["setpriv", f"--bounding-set={_CLOSED_DOORS}", f"--inh-caps={_CLOSED_DOORS}"]
 _PROGRAM = (
     "import subprocess, sys, catalog.service.daemon; subprocess.run([sys.executable, '-c', ''], check=True)"
 )
@@ -61,7 +63,7 @@ def unprivileged(folder: Path) -> list[str]:
         return []
     nobody = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
     said = ""
-    for prefix in (nobody, ["setpriv", f"--bounding-set={_CLOSED_DOORS}", f"--inh-caps={_CLOSED_DOORS}"]):
+    for prefix in (nobody, _LESS_THAN_ROOT):
         try:
             words = [*prefix, sys.executable, "-c", _PROGRAM]
             subprocess.run(words, check=True, capture_output=True, timeout=60, cwd=CHECKOUT)
@@ -72,6 +74,32 @@ def unprivileged(folder: Path) -> list[str]:
             os.chown(folder, NOBODY, NOBODY)
         return prefix
     pytest.skip(f"nothing here takes root its privileges: {said}")
+
+
+def less_than_root() -> list[str]:
+    """The words before a command to whom closed files and folders are closed, its own, too; or a skip.
+
+    Root without the capabilities that open them; none if we are no root already."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        subprocess.run([*_LESS_THAN_ROOT, "true"], check=True, capture_output=True, timeout=10)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"setpriv does not work here: {error}")
+    return _LESS_THAN_ROOT
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """In here this process may only what everybody may; nothing changes where it is no root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(NOBODY)  # which takes the capabilities away, too
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
 
 
 def run_scenario(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from tests.asking import Asking, picture
 from tests.auditing import rewrite
+from tests.mounting import less_than_root
 
 
 def stamped(ask: Asking) -> dict[bytes, int]:
@@ -237,40 +237,17 @@ def test_evidence_of_a_file_is_shown_when_it_is_asked_for(catalog_cli: Any, shar
 # ------------------------------------------------------------------------------------------ who may read it
 
 
-@pytest.fixture
-def ordinary_user() -> list[str]:
-    """The words before a command whose user cannot read everything: root without the capabilities for it."""
-    if os.geteuid() != 0:
-        return []
-    prefix = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
-    try:
-        subprocess.run([*prefix, "true"], check=True, capture_output=True, timeout=10)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"setpriv does not work here: {error}")
-    return prefix
-
-
-def test_a_file_that_may_not_be_read_is_unreadable_and_told_why(
-    catalog_cli: Any, tmp_path: Path, ordinary_user: list[str]
-) -> None:
+def test_a_file_that_may_not_be_read_is_unreadable_and_told_why(catalog_cli: Any, tmp_path: Path) -> None:
+    prefix = less_than_root()
     folder = tmp_path / "share"
     for shade in range(3):
         picture(folder / f"{shade}.tif", shade)
     catalog_cli("scan", folder)
     closed = folder / "1.tif"
     closed.chmod(0)
-    if ordinary_user:
-        os.chown(closed, 65534, 65534)
-    ran = subprocess.run(
-        [*ordinary_user, catalog_cli.python, "-m", "catalog", "audit", "--json"],
-        cwd=catalog_cli.home,
-        env=catalog_cli.environment(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ran.returncode, ran.stdout[:1]) == (3, b"{"), ran.stderr
-    answer = json.loads(ran.stdout)
+    ran = catalog_cli("audit", "--json", prefix=prefix)
+    assert ran.code == 3, ran.stderr
+    answer = ran.json
     (unreadable,) = answer["unreadable"]
     assert unreadable["path"] == str(closed)
     assert unreadable["reason"].startswith("Permission denied")

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 README = Path(__file__).resolve().parents[2] / "README.md"
 TRANSCRIPT = re.compile(r"(<!-- transcript \w+ -->\n```console\n)(.*?)(```\n)", re.DOTALL)
 
@@ -46,7 +44,6 @@ def told_again(block: str, run: Callable[[list[str]], str]) -> str:
 
 
 def test_transcripts_are_what_the_program_says(catalog_cli: Any, corpus: Path, tmp_path: Path) -> None:
-    pytest.importorskip("PIL")
     seed_folder(corpus / "shaggy" / "images", tmp_path)
     blocks = [match[2] for match in TRANSCRIPT.finditer(README.read_text())]
     assert len(blocks) == 3

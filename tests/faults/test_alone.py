@@ -9,8 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("PIL")
 from PIL import Image
 
 from catalog.errors import UsageError, WorkerFailed

@@ -38,7 +38,8 @@ CONTRACT = {
 
 @pytest.fixture
 def parsed() -> Callable[[str], dict[str, Any]]:
-    parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
+    from prometheus_client import parser
+
     return lambda content: {each.name: each for each in parser.text_string_to_metric_families(content)}
 
 

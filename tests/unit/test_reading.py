@@ -19,6 +19,7 @@ import pytest
 from catalog.pixels import reading
 from catalog.pixels.reading import NOT_REGULAR, Reader, Reading
 from catalog.terms import Failure, FailureKind, Limits, Stat
+from tests.mounting import as_nobody
 
 Look = Callable[..., Reading | Failure]
 
@@ -196,11 +197,16 @@ def test_an_error_of_the_disk_keeps_its_number() -> None:
     assert found == Failure(FailureKind.UNREADABLE, "Input/output error", errno.EIO)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_we_may_not_read_is_unreadable(tmp_path: Path, look: Look) -> None:
-    (tmp_path / "a.tif").write_bytes(b"x")
-    (tmp_path / "a.tif").chmod(0)
-    assert failed_as(look(b"a.tif")) == Failure(FailureKind.UNREADABLE, "Permission denied", errno.EACCES)
+def test_a_file_that_we_may_not_read_is_unreadable(public_path: Path) -> None:
+    (public_path / "a.tif").write_bytes(b"x")
+    (public_path / "a.tif").chmod(0)
+    reader = Reader(Limits())
+    try:
+        with as_nobody():
+            found = failed_as(reader.read(os.fsencode(public_path), b"a.tif"))
+    finally:
+        reader.release()
+    assert found == Failure(FailureKind.UNREADABLE, "Permission denied", errno.EACCES)
 
 
 # ---------------------------------------------------------------------------------------- changes meanwhile
