@@ -28,9 +28,9 @@ def listing(every: bool) -> Listing:
             Column("severity", lambda row: row["severity"]),
             Column("kind", lambda row: row["kind"]),
             Column("manner", lambda row: row["manner"]),
-            Column("at", _at),
+            Column("at", span_words),
             *state,
-            Column("path", _place, flexible=True),
+            Column("path", place_words, flexible=True),
             Column("reason", lambda row: "; ".join(row.get("told", row["reasons"])), wraps=True),
         ),
         (
@@ -71,15 +71,16 @@ def told(case: Case) -> tuple[str, ...]:
     return case.reasons if copy is None else (*case.reasons, good_copy_sentence(shown_path(copy.path)))
 
 
-def _place(row: Row) -> str:
+def place_words(row: Row) -> str:
+    """The path of a row; of one that stands for several ``files``, the first of them and how many more there are."""
     path = shown_path(path_of(row))
     return f"{path} and {counted(row['files'] - 1, 'other file')}" if row.get("files") else path
 
 
-def _at(row: Row) -> str:
+def span_words(row: Row) -> str:
     """When it was seen; of several cases the first and the last time."""
     first = short_time(row.get("since") or row["at"])
-    last = short_time(row.get("until") or row["at"])
+    last = short_time(row.get("until") or row.get("at") or row["since"])
     if first == last:
         return last
     return f"{first.removesuffix(' UTC')} – {last[11:] if first[:10] == last[:10] else last}"
@@ -97,13 +98,21 @@ def lines(groups: Iterable[tuple[Case, Alike | None]]) -> Iterator[Row]:
 
 def _of_all(case: Case, alike: Alike) -> tuple[str, ...]:
     """The first reason of cases that are alike, and how many further ones each of them has."""
-    from catalog.drift import PROOFS, shape
+    from catalog.drift import PROOFS
 
     own = [reason for reason in case.reasons if not reason.startswith("size ")]
     first = 1 if own[0] in PROOFS and len(own) > 1 else 0
-    words = own[first]
-    if alike.reasons is None and shape(words) != words:
-        words = shape(words) if "…" not in shape(words) else f"such as: {words}"
+    words = own[first] if alike.reasons is not None else of_several(own[first])
     others = len(own) - first - 1
     more = (f"and {counted(others, 'other reason')}, the same for all",) if others else ()
     return (*own[:first], words, *more)
+
+
+def of_several(reason: str) -> str:
+    """A reason that stands for several which are the same but for values, numbers and paths."""
+    from catalog.drift import shape
+
+    words = shape(reason)
+    if words == reason:
+        return reason
+    return words if "…" not in words else f"such as: {reason}"

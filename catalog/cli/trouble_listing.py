@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from catalog.cli.asking import column, importing, path_column, path_of, shown_path, size_column, time_column
+from catalog.cli.options import Format
 from catalog.cli.questions import Question, question
 
 
@@ -14,23 +15,52 @@ def errors(question: Question) -> None:
     """Which files cannot be read or decoded, and why?
 
     Files that decode only with damage are listed, too (state damaged), and those that are too large for the
-    limits of the configuration (state unverified): the reason names the setting to raise.
+    limits of the configuration (state unverified): the reason names the setting to raise. Files with one cause
+    are one line of the table; JSON, CSV, --limit and --paths give every file.
     """
     with importing():
-        from catalog.cli.output import Listing
+        from catalog.cli.cases import place_words, span_words
+        from catalog.cli.output import Column, Listing
         from catalog.query.troubles import errors as ask
 
     listing = Listing(
         "files",
-        (column("state"), time_column("since"), path_column(), column("reason", wraps=True)),
+        (
+            column("state"),
+            Column("since", span_words),
+            Column("path", place_words, flexible=True),
+            column("reason", wraps=True),
+        ),
         ("root", "path", "state", "reason", "since"),
         "no errors",
         path_of,
     )
     with question.asking() as asked:
+        rows: Iterator[Mapping[str, Any]]
         rows = (each.fields() for each in ask(asked.connection, asked.scope, limit=question.beyond))
+        if question.form is Format.TABLE and question.limit is None:
+            rows = _together(rows)
         found = question.answer(asked, "catalog.errors/1", listing, rows)
     question.conclude(asked, found=found)
+
+
+def _together(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Rows for the table: of files of a share with one state and cause, the first one with what holds for all."""
+    from catalog.cli.cases import TOGETHER, of_several
+    from catalog.drift import shape
+
+    causes: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        causes.setdefault((row["root"], row["state"], shape(row["reason"] or "")), []).append(row)
+    for alike in causes.values():
+        if len(alike) < TOGETHER:
+            yield from alike
+            continue
+        first, times = alike[0], [row["since"] for row in alike]
+        one = all(row["reason"] == first["reason"] for row in alike)
+        words = first["reason"] if one else of_several(first["reason"])
+        span = {"since": min(times), "until": max(times), "files": len(alike)}
+        yield {**first, **span, "reason": words}
 
 
 @question(checks=True)

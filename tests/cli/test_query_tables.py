@@ -1,0 +1,41 @@
+"""What tables say in fewer lines than there are files; JSON and CSV name every one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.asking import picture
+
+
+def broken(folder: Path, number: int) -> None:
+    """Pictures that end too early, each at another byte, and text that is called a picture."""
+    whole = picture(folder / "whole.png", 1).read_bytes()
+    for each in range(number):
+        (folder / f"cut{each}.png").write_bytes(whole[: 60 + each])
+        (folder / f"text{each}.tif").write_text(f"not a picture {each}\n")
+
+
+def lines(told: str) -> list[str]:
+    return told.splitlines()[1:]
+
+
+def test_errors_with_one_cause_are_one_line_and_json_names_each_file(
+    catalog_cli: Any, tmp_path: Path
+) -> None:
+    broken(tmp_path / "share", 4)
+    assert catalog_cli("scan", tmp_path / "share").code == 0
+    cut, text = lines(catalog_cli("query", "errors").out)
+    assert str(tmp_path / "share" / "cut0.png") + " and 3 other files" in cut
+    assert "such as: truncated: chunk IDAT" in cut
+    assert str(tmp_path / "share" / "text0.tif") + " and 3 other files" in text
+    assert text.endswith("  text, not an image")
+    assert len(catalog_cli("query", "errors", "--json").json["files"]) == 8
+    assert len(lines(catalog_cli("query", "errors", "--csv").out)) == 8
+    assert len(lines(catalog_cli("query", "errors", "--limit", "6").out)) == 6
+
+
+def test_few_errors_with_one_cause_stay_lines_of_their_own(catalog_cli: Any, tmp_path: Path) -> None:
+    broken(tmp_path / "share", 3)
+    assert catalog_cli("scan", tmp_path / "share").code == 0
+    assert len(lines(catalog_cli("query", "errors").out)) == 6
