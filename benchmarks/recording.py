@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from catalog.pixels.analysis_wire import decode_analysis, encode_analysis
 from catalog.record import Recorder
 from catalog.record.batch import Batch
 from catalog.record.roots import Roots
@@ -112,6 +113,9 @@ def inspection(root_id: int, number: int, *, own_time: bool = False) -> Inspecti
     stat = Stat(size, mtime_ns, mtime_ns + 99_999, 5_000_000 + number, 39, 1, -(-size // 4096) * 4096)
     md5 = key.digest()[:16]
     job = Job(root_id, path, size)
+    analysis = decode_analysis(
+        encode_analysis(analysis)
+    )  # as it comes from a worker: equal tags are one value
     return Inspection(job, stat, key.digest(), md5, analysis, started_ms=1_760_000_000_000 + number)
 
 

@@ -35,6 +35,10 @@ _GPS_SINGULAR: Final = frozenset({2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 29
 _identity = attrgetter("code", "type", "count", "raw", "name", "sha256", "broken")
 
 _CACHE_LIMIT: Final = 50_000
+_COLUMNS_LIMIT: Final = 512
+
+_Columns = tuple[int, int | None, int | None, bytes | None]
+"""Set of tags, width, height, positional tags."""
 
 
 class TagSets:
@@ -45,10 +49,12 @@ class TagSets:
         self._tags: dict[bytes, int] = {}
         self._sets: dict[bytes, int] = {}
         self._sets_by_tags: dict[tuple[Any, ...], int] = {}
+        self._columns: dict[tuple[int, ...], tuple[list[Tag], _Columns]] = {}
+        """By the ids of tags, which live as long as their entry does."""
         batch.after_rollback(self._forget)
 
     def _forget(self) -> None:
-        for cache in (self._tags, self._sets, self._sets_by_tags):
+        for cache in (self._tags, self._sets, self._sets_by_tags, self._columns):
             cache.clear()
 
     def trim(self) -> None:
@@ -58,34 +64,42 @@ class TagSets:
 
     def add(self, content_id: int, directory: Ifd) -> None:
         """Let the rows of one directory wait for the flush."""
-        shared, positional = [], []
-        width = height = None
+        own = []
+        others = []
         singular = _GPS_SINGULAR if directory.kind is IfdKind.GPS else _SINGULAR
         for tag in directory.tags:
-            code = tag.code
-            if code in POSITIONAL:
+            if tag.code in singular or (len(tag.raw) > VALUE_LIMIT and tag.code not in POSITIONAL):
+                own.append(tag)
+            else:
+                others.append(tag)
+        for tag in own:
+            self._batch.add("ifd_tag", (content_id, directory.index, self._tag(tag)))
+        # By identity: equal tags of the files of a scan are one value (analysis_wire), and comparing costs more.
+        same = tuple(map(id, others))
+        found = self._columns.get(same)
+        if found is None:
+            found = others, self._columns_of(others)
+            if len(found[1][3] or b"") <= VALUE_LIMIT:
+                if len(self._columns) >= _COLUMNS_LIMIT:
+                    self._columns.clear()
+                self._columns[same] = found
+        kind = IFD_KIND.number[directory.kind]
+        self._batch.add("ifd", (content_id, directory.index, kind, directory.parent, *found[1]))
+
+    def _columns_of(self, tags: list[Tag]) -> _Columns:
+        """What the row of a directory holds of the tags that have no rows of their own."""
+        shared, positional = [], []
+        width = height = None
+        for tag in tags:
+            if tag.code in POSITIONAL:
                 positional.append(tag)
-                if code == 256:
+                if tag.code == 256:
                     width = _integer(tag)
-                elif code == 257:
+                elif tag.code == 257:
                     height = _integer(tag)
-            elif code in singular or len(tag.raw) > VALUE_LIMIT:
-                self._batch.add("ifd_tag", (content_id, directory.index, self._tag(tag)))
             else:
                 shared.append(tag)
-        self._batch.add(
-            "ifd",
-            (
-                content_id,
-                directory.index,
-                IFD_KIND.number[directory.kind],
-                directory.parent,
-                self._set(shared),
-                width,
-                height,
-                pack(positional) if positional else None,
-            ),
-        )
+        return self._set(shared), width, height, pack(positional) if positional else None
 
     def _set(self, tags: list[Tag]) -> int:
         """The interned set of these tags; most files' is found by its members as they are."""
