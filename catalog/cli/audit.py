@@ -11,7 +11,7 @@ import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
-from catalog.cli.jobs import MaxRate, handed_over, show, size_of
+from catalog.cli.jobs import MaxRate, handed_over, progress_of, show, size_of
 from catalog.cli.options import AllowIncomplete, Json, Narrow, Root, conclude
 from catalog.errors import UsageError
 from catalog.terms import printable
@@ -65,7 +65,8 @@ def audit(
 
     Reads files again that nobody touched, from the disk and not from memory, first those that were never
     audited, then those that were not for longest, until all are read or a limit is reached. May be interrupted
-    at any time: the next audit of the same paths goes on. Beside a running daemon it is handed over.
+    at any time: the next audit of the same paths goes on. Beside a running daemon it is handed over. -v
+    tells each change that it finds in a line.
     """
     with importing():
         from catalog.service.audit_result import Budget
@@ -160,16 +161,17 @@ def _audited(run: Invocation, paths: list[str], roots: list[str], budget: Budget
 def _audit_here(
     run: Invocation, database: str, scope: list[bytes], roots: list[str], budget: Budget
 ) -> AuditResult:
-    from catalog.cli.progress import Progress
     from catalog.service.auditing import audit as audit_scope
     from catalog.service.opening import actor, cataloguing
     from catalog.service.signals import Stop
+    from catalog.service.telling import tell_changes
 
     with (
         Stop() as stop,  # before anything is begun: a signal ends it cleanly from the start
         cataloguing(database, run.settings, "audit") as session,
-        Progress("audit", quiet=run.quiet) as bar,
+        progress_of(run, "audit") as bar,
     ):
+        tell_changes(session.recorder.batch)
         return audit_scope(
             session,
             database=database,

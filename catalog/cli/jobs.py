@@ -30,13 +30,21 @@ def size_of(text: str | None, option: str) -> int | None:
         raise UsageError(f"{option} {printable(text)}: expected a size like 50MB") from None
 
 
+def progress_of(run: Invocation, title: str) -> Progress:
+    """How far a job is; nothing where -v tells lines of its own, between which a bar would stand."""
+    from catalog.cli.progress import Progress
+
+    return Progress(title, quiet=run.quiet or run.verbose > 0)
+
+
 def handed_over(run: Invocation, database: str, kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Have the daemon do a job, and show how far it is. Gives the job's JSON; raises HandoverFailed."""
-    from catalog.cli.progress import Progress
     from catalog.service.handover import hand_over
 
     run.say(f"a daemon is running: the {kind} is handed to it")
-    with Progress(kind, quiet=run.quiet) as bar:
+    if run.verbose:
+        run.say("each change is told in the daemon's log, and by: catalog query events")
+    with progress_of(run, kind) as bar:
         return hand_over(database, kind, arguments, lambda state: show(bar, state))
 
 

@@ -9,7 +9,7 @@ import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
-from catalog.cli.jobs import MaxRate, handed_over, size_of
+from catalog.cli.jobs import MaxRate, handed_over, progress_of, size_of
 from catalog.cli.options import AllowIncomplete, DryRun, Json, conclude
 from catalog.errors import Exit
 from catalog.terms import counted, human_size
@@ -73,7 +73,6 @@ def rebase(
 
 
 def _rebase_here(run: Invocation, database: str, settings: Settings) -> dict[str, Any]:
-    from catalog.cli.progress import Progress
     from catalog.service.opening import cataloguing
     from catalog.service.rebase import RebaseResult
     from catalog.service.rebase import rebase as rebase_files
@@ -82,7 +81,7 @@ def _rebase_here(run: Invocation, database: str, settings: Settings) -> dict[str
     with (
         Stop() as stop,
         cataloguing(database, settings, "db rebase") as session,
-        Progress("rebase", quiet=run.quiet) as bar,
+        progress_of(run, "rebase") as bar,
     ):
 
         def show(result: RebaseResult) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
-from catalog.cli.jobs import MaxRate, handed_over, size_of
+from catalog.cli.jobs import MaxRate, handed_over, progress_of, size_of
 from catalog.cli.options import AllowIncomplete, Json, conclude
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def scan(
 
     Walks each share, inspects the files that are new or whose size, times or inode moved, follows moves, and
     notes what is missing. Files that nobody touched are not re-read. May be interrupted at any time: the
-    next scan goes on. Without PATH: every share of the catalogue.
+    next scan goes on. Without PATH: every share of the catalogue. -v tells each change in a line, once it is
+    durable.
     """
     import dataclasses
 
@@ -96,7 +97,6 @@ def scan(
 def _scan_here(
     run: Invocation, database: str, settings: Any, folders: list[bytes], name: str | None
 ) -> ScanResult:
-    from catalog.cli.progress import Progress
     from catalog.errors import UsageError
     from catalog.service.opening import actor, cataloguing
     from catalog.service.plans import Tally
@@ -104,12 +104,14 @@ def _scan_here(
     from catalog.service.scan import scan as scan_targets
     from catalog.service.scan import targets
     from catalog.service.signals import Stop
+    from catalog.service.telling import tell_changes
 
     with (
         Stop() as stop,  # before anything is begun: a signal ends it cleanly from the start
         cataloguing(database, settings, "scan") as session,
-        Progress("scan", quiet=run.quiet) as bar,
+        progress_of(run, "scan") as bar,
     ):
+        tell_changes(session.recorder.batch)
         chosen = targets(session.roots, folders, name=name, actor=actor())
         if not chosen:
             raise UsageError("no folder was named and there is no share yet", hint="catalog scan FOLDER")

@@ -97,3 +97,17 @@ def test_contents_swapped_by_writing_are_told_as_a_swap(
     assert [(name, kind) for name, kind, _ in cases] == [("1.tif", "picture"), ("2.tif", "picture")]
     assert all("swapped" in " ".join(reasons) for _, _, reasons in cases)
     assert ask.events("moved") == []
+
+
+def test_verbose_scan_tells_each_change_in_a_line(catalog_cli: Any, share: Path) -> None:
+    first = catalog_cli("scan", share, "-v").stderr
+    assert f"Z new: {share / 'b.tif'}\n" in first
+    (share / "b.tif").rename(share / "d.tif")
+    picture(share / "c.png", 5)
+    (share / "scans" / "a.tif").unlink()
+    told = [line.partition("Z ")[2] for line in catalog_cli("scan", share, "-v").stderr.splitlines()]
+    assert f"moved: {share / 'd.tif'}, from {share / 'b.tif'}" in told
+    assert any(line.startswith(f"changed: {share / 'c.png'}: picture: ") for line in told)
+    assert any(line.startswith(f"missing: {share / 'scans' / 'a.tif'}: ") for line in told)
+    picture(share / "c.png", 6)
+    assert "changed: " not in catalog_cli("scan", share).stderr
