@@ -107,6 +107,12 @@ class WorkerFailed(CatalogError):
     code = Exit.INCOMPLETE
 
 
+class NoSystemd(CatalogError):
+    """The service manager cannot be asked, so nothing is known of our units."""
+
+    code = Exit.INCOMPLETE
+
+
 class OutputFailed(CatalogError):
     """The answer could not be written (a full disk behind a redirected stdout)."""
 

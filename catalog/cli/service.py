@@ -108,13 +108,22 @@ def status(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Is the service installed and running, when did its daemon beat last, and where are its logs?"""
-    from catalog.cli.output import Frame, answer
+    """Is the service installed and running, when did its daemon beat last, and where are its logs?
+
+    Where systemd cannot be asked, this tells of the daemon alone, and ends with 3.
+    """
+    from catalog.cli.output import Frame, Incomplete, answer
+    from catalog.errors import NoSystemd
     from catalog.service.installing import unit_states
     from catalog.service.units import places
 
     run = invocation(context)
-    units = unit_states(places(user=user), user=user)
+    units: list[UnitState] = []
+    lacking: tuple[Incomplete, ...] = ()
+    try:
+        units = unit_states(places(user=user), user=user)
+    except NoSystemd as error:
+        lacking = (Incomplete(None, error.what),)
     daemon, trouble = _daemon(run)
     journal = f"journalctl {'--user ' if user else ''}-u catalog -e"
     document = {
@@ -128,12 +137,15 @@ def status(
         for unit in units:
             yield f"{unit.name:<22}  {_unit_words(unit)}"
         yield f"{'daemon':<22}  {_daemon_words(daemon) if daemon is not None else trouble}"
-        yield f"{'logs':<22}  {journal}"
+        if units:
+            yield f"{'logs':<22}  {journal}"
 
-    answer(Frame("catalog.service/1"), document, as_json=as_json, words=words)
-    main = next(unit for unit in units if unit.name == "catalog.service")
-    well = main.active == "active" and daemon is not None and daemon.running
-    conclude(findings=Exit.FINDINGS if check and not well else Exit.OK)
+    answer(Frame("catalog.service/1", None, lacking), document, as_json=as_json, words=words)
+    for item in lacking:
+        run.warn(f"{item.words}; nothing is known of the service's units, see: catalog status")
+    active = lacking or any(unit.name == "catalog.service" and unit.active == "active" for unit in units)
+    well = active and daemon is not None and daemon.running
+    conclude(incomplete=bool(lacking), findings=Exit.FINDINGS if check and not well else Exit.OK)
 
 
 def _daemon(run: Invocation) -> tuple[DaemonStatus | None, str | None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from catalog.config import SERVICE_DATABASE
-from catalog.errors import NotPermitted, UsageError
+from catalog.errors import NoSystemd, NotPermitted, UsageError
 from catalog.service.units import MARK, USER, Places, Wanted, obstacle, plan, shipped
 from catalog.terms import printable
 
@@ -206,7 +206,7 @@ def uninstall(paths: Iterable[str], say: Say, warn: Say, *, user: bool) -> None:
 
 
 def unit_states(where: Places, *, user: bool) -> list[UnitState]:
-    """Each shipped unit as systemd knows it. Raises UsageError where there is no systemd to ask."""
+    """Each shipped unit as systemd knows it. Raises NoSystemd where there is none to ask."""
     found = []
     for name in shipped():
         command = _systemctl("show", name, f"--property={','.join(_PROPERTIES)}", user=user)
@@ -215,10 +215,11 @@ def unit_states(where: Places, *, user: bool) -> list[UnitState]:
                 command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
             )
         except FileNotFoundError as error:
-            raise UsageError("there is no systemd on this machine", hint="see: catalog status") from error
+            raise NoSystemd("there is no systemd on this machine") from error
         if ran.returncode:
-            said = " ".join(ran.stderr.split())
-            raise UsageError(f"systemd does not answer: {said}", hint="see: catalog status")
+            if not os.path.isdir("/run/systemd/system"):  # sd_booted(3)
+                raise NoSystemd("this machine was not booted with systemd")
+            raise NoSystemd(f"systemd does not answer: {' '.join(ran.stderr.split())}")
         told = dict(line.partition("=")[::2] for line in ran.stdout.splitlines())
         found.append(
             UnitState(

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,3 +203,16 @@ def test_share_that_is_not_there_is_exit_20_and_nothing_to_uninstall_is_said(
     assert ran.code == 20
     ran = catalog_cli("service", "uninstall", "--user")  # type: ignore[operator]
     assert (ran.code, "nothing is installed" in ran.stderr) == (0, True)
+
+
+def test_status_without_systemd_tells_of_the_daemon_alone_and_is_incomplete(
+    catalog_cli: Any, tmp_path: Path
+) -> None:
+    nowhere = {"PATH": str(tmp_path)}
+    ran = catalog_cli("service", "status", "--json", env=nowhere)
+    assert ran.code == 3, ran.stderr
+    assert (ran.json["units"], ran.json["complete"]) == ([], False)
+    assert [each["reason"] for each in ran.json["incomplete"]] == ["there is no systemd on this machine"]
+    assert ran.json["daemon_unknown"].startswith("no catalogue yet")
+    words = catalog_cli("service", "status", "--check", env=nowhere)
+    assert (words.code, "no systemd on this machine" in words.stderr) == (1, True)
