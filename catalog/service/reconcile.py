@@ -29,6 +29,8 @@ from catalog.watch.walker_process import WalkApart
 
 AHEAD_JOBS: Final = 100_000
 """Paths that the walk may be ahead of the inspection: lets progress know the whole, bounds the memory."""
+FIRST_SECONDS: Final = 0.01
+"""How long a walk goes on before the first files that it found are given to the workers."""
 APART_FILES: Final = 5_000
 """A share with so many files is walked by another process: the start of one costs 40 ms."""
 PROBLEMS_TOLD: Final = 1000
@@ -121,9 +123,8 @@ class Reconcile:
             if not self._apart(start):
                 yield from walk(root.path, session.selection, start, lost=lost, pulse=session.pulse)
                 continue
-            patience = max(
-                30.0, 3 * session.settings.guard_deadline_seconds
-            )  # a slow folder is no dead share
+            # a slow folder is no dead share
+            patience = max(30.0, 3 * session.settings.guard_deadline_seconds)
             self._walker = WalkApart(
                 root.path, session.selection, start, lost=lost, patience_seconds=patience
             )
@@ -167,7 +168,8 @@ class Reconcile:
         session = self.session
         if self.phase is Phase.WALK and len(self._queue) < AHEAD_JOBS:
             began = time.monotonic()
-            self._walk_on(began + seconds)
+            # What is found first goes to the workers at once: while they start, there is time to find the rest.
+            self._walk_on(began + (seconds if session.in_flight else min(seconds, FIRST_SECONDS)))
             self.walk_seconds += time.monotonic() - began
         while self._queue and session.pool.wants_more and session.may_read():
             job = self._queue.popleft()
