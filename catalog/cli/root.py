@@ -56,6 +56,7 @@ def add(
 
     A link is followed once, now: the share is the folder that it leads to.
     """
+    from catalog.cli.scan import other_name
     from catalog.errors import UsageError
     from catalog.service.opening import Desk, actor, make_ready, refuse_inside
     from catalog.service.scan import resolved
@@ -69,6 +70,9 @@ def add(
     with Desk(run.database.path) as desk:
         for typed, folder in zip(paths, folders, strict=True):
             known = desk.roots.holding(folder)
+            if known is not None and name not in (None, known.name):
+                run.warn(other_name(folder, known.name, str(name)))
+                continue
             if known is not None:
                 run.say(f"already in the share {known.name}")
                 continue

@@ -11,6 +11,7 @@ from catalog.cli.asking import importing
 from catalog.cli.context import Invocation, invocation
 from catalog.cli.jobs import MaxRate, handed_over, progress_of, size_of
 from catalog.cli.options import AllowIncomplete, Json, conclude
+from catalog.terms import printable, quoted
 
 if TYPE_CHECKING:
     from catalog.service.scan import ScanResult
@@ -79,6 +80,7 @@ def scan(
     fence(database)
     try:
         result = _scan_here(run, database, settings, folders, name)
+        document = {**result.document(), "interrupted": result.interrupted}
     except Locked:
         if not daemon_runs(database):
             raise
@@ -88,10 +90,18 @@ def scan(
             run.warn(f"the daemon scans by its own settings: {', '.join(unused)} is not heeded")
         arguments = {"folders": [folder.hex() for folder in folders], "name": name}
         document = handed_over(run, database, "scan", arguments)
-        _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
-        return
-    document = {**result.document(), "interrupted": result.interrupted}
+    for root in document["roots"]:
+        if name not in (None, root["name"]):
+            run.warn(other_name(folders[0], root["name"], str(name)))
     _answer(run, document, as_json=as_json, allow_incomplete=allow_incomplete)
+
+
+def other_name(folder: bytes, known: str, name: str) -> str:
+    """What is said when a folder is to get a name that is in a share already."""
+    return (
+        f"{printable(folder)} is in the share {printable(known)} already, which keeps its name:"
+        f" --name {quoted(name)} is not heeded"
+    )
 
 
 def _scan_here(
@@ -131,7 +141,6 @@ def _scan_here(
 def _answer(run: Invocation, document: dict[str, Any], *, as_json: bool, allow_incomplete: bool) -> None:
     from catalog.cli.output import Frame, Incomplete, answer
     from catalog.errors import Exit
-    from catalog.terms import printable
 
     interrupted = document.pop("interrupted", False)
     problems = document["problems"]

@@ -275,3 +275,13 @@ def test_share_that_is_added_beside_a_daemon_of_named_shares_is_said_not_to_be_w
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
+
+
+def test_another_name_for_a_known_share_is_told_as_not_heeded(catalog_cli: Any, share: Path) -> None:
+    assert catalog_cli("root", "add", share, "--name", "pictures").code == 0
+    told = f"{share} is in the share pictures already, which keeps its name: --name 'my scans' is not heeded"
+    for command in (("root", "add"), ("scan",)):
+        ran = catalog_cli(*command, share, "--name", "my scans")
+        assert (ran.code, told in ran.stderr) == (0, True), ran.stderr
+        assert "not heeded" not in catalog_cli(*command, share, "--name", "pictures").stderr
+    assert [each["name"] for each in catalog_cli("root", "list", "--json").json["roots"]] == ["pictures"]
