@@ -284,6 +284,7 @@ def ending(body: str, *options: str, **popen: Any) -> subprocess.CompletedProces
         ("DatabaseFull", 3),
         ("WorkerFailed", 3),
         ("OutputFailed", 3),
+        ("NoSystemd", 3),
         ("Declined", 4),
         ("NoCatalogue", 10),
         ("SchemaMismatch", 11),
