@@ -11,7 +11,7 @@ from catalog.cli.options import Format
 from catalog.cli.output import Listing, write_line
 from catalog.cli.tables import table
 from catalog.errors import UsageError
-from catalog.terms import counted, human_size
+from catalog.terms import compression_words, counted, human_size
 
 if TYPE_CHECKING:
     from catalog.query.dupes import Dupes
@@ -116,7 +116,7 @@ def _cells(member: Member, group: Group) -> list[str]:
         notes = [f"Orientation {copy.orientation}"] if turned else []
         note = ", ".join([*notes, *(f"other {what}" for what in member.differs)])
     relation = "hard link" if member.hard_link else member.relation
-    compression = "raw" if copy.compression == "none" else copy.compression or ""
+    compression = compression_words(copy.compression) if copy.compression else ""
     return [relation, shown_path(copy.path), human_size(copy.size), copy.format or "", compression, note]
 
 

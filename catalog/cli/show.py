@@ -13,7 +13,7 @@ from catalog.cli.asking import importing, short_time, shown_path
 from catalog.cli.cases import told
 from catalog.cli.context import invocation
 from catalog.cli.options import AllowIncomplete, Json, conclude
-from catalog.terms import counted, human_size, iso_ns
+from catalog.terms import compression_words, counted, human_size, iso_ns
 
 if TYPE_CHECKING:
     from catalog.query.history import History
@@ -155,10 +155,12 @@ def _facts(history: History) -> list[tuple[str, str | None]]:
 
 def _layout_words(layout: Any) -> Iterator[str]:
     yield layout.container
-    for name in ("compression", "byte_order", "planar"):
-        value = getattr(layout, name)
-        if value is not None:
-            yield f"{value} endian" if name == "byte_order" else str(value)
+    if layout.compression is not None:
+        yield compression_words(layout.compression)
+    if layout.byte_order is not None:
+        yield f"{layout.byte_order}-endian"
+    if layout.planar is not None:
+        yield layout.planar
     if layout.segments is not None:
         yield counted(layout.segments, "strip" if layout.tile_width is None else "tile")
 

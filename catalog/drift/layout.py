@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, Final
 
-from catalog.terms import Layout, counted, joined, printable
+from catalog.terms import Layout, compression_words, counted, joined, printable
 
 _TIFF: Final = ("TIFF", "BigTIFF")
-_NO_COMPRESSION: Final = "no compression"
 
 # (field, value -> words), in the order in which a reader wants to know
 _WORDS: Final[tuple[tuple[str, dict[Any, str]], ...]] = (
@@ -80,11 +79,9 @@ def beside(layout: Layout) -> list[str]:
 def _compression(old: Layout, new: Layout) -> str | None:
     if old.compression is None or new.compression is None or old.compression == new.compression:
         return None
-    if old.compression == "none":
-        return f"{printable(new.compression)} instead of {_NO_COMPRESSION}"
-    if new.compression == "none":
-        return f"{_NO_COMPRESSION} instead of {printable(old.compression)}"
-    return f"{printable(new.compression)} compression instead of {printable(old.compression)}"
+    before, after = compression_words(old.compression), compression_words(new.compression)
+    both = "none" not in (old.compression, new.compression)
+    return f"{after}{' compression' if both else ''} instead of {before}"
 
 
 def _segments(old: Layout, new: Layout) -> str | None:

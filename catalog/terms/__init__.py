@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from catalog.terms.drift import Evidence, Kind, Manner, Severity, Verdict
 from catalog.terms.identity import SPEC_VERSION, Fidelity, Level, printed
-from catalog.terms.images import Analysis, ImageFacts, Layout, Loaders, Page, PageRole, Toolchain
+from catalog.terms.images import (
+    Analysis,
+    ImageFacts,
+    Layout,
+    Loaders,
+    Page,
+    PageRole,
+    Toolchain,
+    compression_words,
+)
 from catalog.terms.limits import Limits
 from catalog.terms.record import CheckResult, EventKind, Outcome, Presence, ReadHow, RootState, WatchMode
 from catalog.terms.stages import Change, Failure, FailureKind, Inspection, Job, Reason, Stat
@@ -51,6 +60,7 @@ __all__ = [
     "Toolchain",
     "Verdict",
     "WatchMode",
+    "compression_words",
     "counted",
     "human_size",
     "iso",

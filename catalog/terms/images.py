@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from catalog.terms.identity import Fidelity
 from catalog.terms.tags import Ifd
+from catalog.terms.words import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ class Layout:
     """Bytes after the end of the image (JPEG, PNG); None for none."""
     beside: str | None = None
     """What stands beside the picture and is no tag, in words: ``comment, XMP``; None for nothing."""
+
+
+def compression_words(compression: str) -> str:
+    """A ``Layout.compression`` as people read it: ``no compression``, ``LZW`` …"""
+    return "no compression" if compression == "none" else printable(compression)
 
 
 class PageRole(StrEnum):

@@ -187,9 +187,9 @@ def test_duplicates_for_people(catalog_cli: Any, rows: CatalogueRows, tmp_path: 
     digest = sha256("1 p").hex()
     assert ran.out == (
         f"group 1  pixels  {digest[:4]}…{digest[-2:]}  3 files  2 distinct byte streams  reclaimable 41.0 kB\n"
-        "  keep         a.tif        23.5 kB  TIFF  raw      2025-10-09  (rule: oldest)\n"
-        "  same bytes   train/a.tif  23.5 kB  TIFF  raw\n"
-        "  same pixels  web/a.png    14.2 kB  PNG   Deflate  Orientation 6\n"
+        "  keep         a.tif        23.5 kB  TIFF  no compression  2025-10-09  (rule: oldest)\n"
+        "  same bytes   train/a.tif  23.5 kB  TIFF  no compression\n"
+        "  same pixels  web/a.png    14.2 kB  PNG   Deflate         Orientation 6\n"
     )
     assert ran.stderr == (
         "-- 1 group, 3 files of 4, 2 redundant, reclaimable 41.0 kB; 1 file undecodable, 0 roots offline\n"
