@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from tests.asking import picture
 
@@ -39,3 +43,37 @@ def test_few_errors_with_one_cause_stay_lines_of_their_own(catalog_cli: Any, tmp
     broken(tmp_path / "share", 3)
     assert catalog_cli("scan", tmp_path / "share").code == 0
     assert len(lines(catalog_cli("query", "errors").out)) == 6
+
+
+def stack(path: Path, software: list[str]) -> None:
+    """A TIFF of so many pages, each with its own Software."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with AppendingTiffWriter(str(path), new=True) as writer:
+        for value, words in enumerate(software):
+            Image.new("L", (8, 8), value).save(writer, "TIFF", tiffinfo={305: words})
+            writer.newFrame()
+
+
+def test_pages_that_say_the_same_are_one_line_that_names_them(catalog_cli: Any, tmp_path: Path) -> None:
+    share = tmp_path / "share"
+    stack(share / "same.tif", ["scan"] * 5)
+    stack(share / "other.tif", ["scan", "scan", "edit", "scan", "scan", "scan"])
+    picture(share / "one.tif", 1, tiffinfo={305: "scan"})
+    assert catalog_cli("scan", share).code == 0
+    found = {
+        tuple(line.split("  ")) for line in _squeezed(catalog_cli("query", "tags", "Software", cwd=share).out)
+    }
+    assert found == {
+        ("page 2", "Software", "edit", "other.tif"),
+        ("5 pages: 0–1, 3–5", "Software", "scan", "other.tif"),
+        ("5 pages: 0–4", "Software", "scan", "same.tif"),
+        ("page 0", "Software", "scan", "one.tif"),
+    }
+    assert len(lines(catalog_cli("query", "tags", "Software", "--all-pages").out)) == 12
+    assert len(lines(catalog_cli("query", "tags", "Software", "--limit", "12").out)) == 12
+    assert len(catalog_cli("query", "tags", "Software", "--json").json["tags"]) == 12
+    assert len(lines(catalog_cli("query", "tags", "Software", "--csv").out)) == 12
+
+
+def _squeezed(told: str) -> list[str]:
+    return [re.sub(" {2,}", "  ", line) for line in lines(told)]
