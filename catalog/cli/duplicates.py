@@ -11,7 +11,7 @@ from catalog.cli.options import Format
 from catalog.cli.output import Listing, write_line
 from catalog.cli.tables import table
 from catalog.errors import UsageError
-from catalog.terms import compression_words, counted, human_size
+from catalog.terms import compression_words, counted, human_size, printable
 
 if TYPE_CHECKING:
     from catalog.query.dupes import Dupes
@@ -82,6 +82,11 @@ def write_groups(asked: Asked, answer: Dupes, limit: int | None) -> None:
         write_line("no duplicates")
     if limit is not None and next(groups, None) is not None:
         asked.run.say(f"only the first {limit}; there is more")
+    for place in answer.across:
+        asked.run.say(
+            f"-- {printable(place.name)}: {place.shared:,} of {counted(place.files, 'file')}"
+            f" {'is' if place.shared == 1 else 'are'} in another of these places, too"
+        )
     asked.run.say(_summary(asked, answer))
     for item in asked.frame("").incomplete:
         asked.run.warn(f"incomplete: {item.words}")

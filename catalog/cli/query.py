@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,10 @@ from catalog.cli.tag_listing import tags
 from catalog.cli.trouble_listing import errors, missing
 from catalog.errors import UsageError
 from catalog.terms import Kind, Level, Manner, Severity
+
+if TYPE_CHECKING:
+    from catalog.cli.asking import Asked
+    from catalog.query.across import Place
 
 app = typer.Typer(help="Questions to the catalogue.", no_args_is_help=True)
 
@@ -35,6 +40,14 @@ def dupes(
         str | None,
         typer.Option("--min-size", metavar="SIZE", help="Leave out smaller files: 500000, 500kB, 2MiB."),
     ] = None,
+    across: Annotated[
+        bool,
+        typer.Option(
+            "--across",
+            help="Only what lies in two or more of the PATHs (or of the shares by --root): train and test.",
+            show_default=False,
+        ),
+    ] = False,
 ) -> None:
     """Which files are the same, and what would it free to keep one of each?
 
@@ -42,6 +55,9 @@ def dupes(
     the groups with a file there, and each group is shown whole, wherever its other files are. Files that do
     not decode, or not soundly, are the same when their bytes are. --paths prints the redundant files only,
     and of those only what was asked about; never the one to keep. Nothing is ever deleted.
+
+    Is a picture of the test set in the training set, too? catalog query dupes train test --across --check ends
+    with 1 if so. There hard links count as well.
     """
     with importing():
         from catalog.cli.duplicates import bytes_of, listing, write_groups
@@ -55,14 +71,36 @@ def dupes(
     which = Level(level.lower())
     lacking = None if which is Level.BYTES else lacking_comparisons
     with question.asking(lacking) as asked:
-        answer = ask(asked.connection, asked.scope, level=which, min_size=smallest, limit=question.beyond)
+        apart = _places(question, asked) if across else ()
+        answer = ask(
+            *(asked.connection, asked.scope),
+            level=which,
+            min_size=smallest,
+            limit=question.beyond,
+            across=apart,
+        )
         if question.form is Format.TABLE:
             write_groups(asked, answer, question.limit)
         else:
             rows = (group.fields() for group in answer.groups)
-            more = {"totals": answer.totals.fields(), "not_compared": answer.around.uncompared}
+            more: dict[str, Any] = {
+                "totals": answer.totals.fields(),
+                "not_compared": answer.around.uncompared,
+                **({"across": [each.fields() for each in answer.across]} if across else {}),
+            }
             question.answer(asked, "catalog.dupes/1", listing(question.form), rows, more)
     question.conclude(asked, found=answer.totals.groups > 0)
+
+
+def _places(question: Question, asked: Asked) -> tuple[Place, ...]:
+    from catalog.query.across import places
+
+    return places(
+        asked.connection,
+        paths=[os.fsencode(path) for path in question.paths],
+        roots=question.roots,
+        globs=question.globs,
+    )
 
 
 # --------------------------------------------------------------------------------------------------- drift

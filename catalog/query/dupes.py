@@ -14,6 +14,7 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, text
 
+from catalog.query.across import Place, Shared, found_across, shares_of
 from catalog.query.groups import Group, group_of
 from catalog.query.levels import GROUP_LEVELS, PAGE, UNCOMPARED, GroupLevel, copies_of
 from catalog.query.member_tags import descriptive_tags
@@ -80,6 +81,8 @@ class Dupes:
     totals: Totals
     around: Around
     groups: Iterator[Group]
+    across: tuple[Shared, ...] = ()
+    """The places that were held against each other."""
 
 
 def dupes(
@@ -89,12 +92,17 @@ def dupes(
     level: Level = Level.PIXELS,
     min_size: int = 0,
     limit: int | None = None,
+    across: Sequence[Place] = (),
 ) -> Dupes:
     """Groups with at least one file in the scope, each with all its files, wherever they are.
 
     A group needs two files on disk; smaller ones than ``min_size`` bytes do not count, nor do files that were
     not seen lately. Files whose digest is of an unsound class are the same as those with equal bytes only.
+    ``across``: only groups with files in at least two of these places, of which the scope is made; there names of
+    one file on disk are a group, too.
     """
+    if across:
+        return _across(connection, scope, across, level=level, min_size=min_size, limit=limit)
     kind = GROUP_LEVELS[level]
     around = _around(connection, scope, level)
     roots = {each.root_id: each for each in living_roots(connection)}
@@ -113,6 +121,27 @@ def dupes(
     totals = totals.plus(_added_up(apart))
     let_go(connection)
     return Dupes(totals, around, groups)
+
+
+def _across(
+    connection: Connection,
+    scope: Scope,
+    among: Sequence[Place],
+    *,
+    level: Level,
+    min_size: int,
+    limit: int | None,
+) -> Dupes:
+    around = _around(connection, scope, level)
+    roots = {each.root_id: each for each in living_roots(connection)}
+    kinds = [GROUP_LEVELS[level], *([UNCOMPARED[level]] if level in UNCOMPARED else [])]
+    sides = [found_across(connection, among, kind, min_size, roots) for kind in kinds]
+    found = sorted((group for groups, _ in sides for group in groups), key=in_order)
+    shared = map(sum, zip(*(numbers for _, numbers in sides), strict=True))
+    told = shares_of(connection, among, shared)
+    let_go(connection)
+    groups = groups_of(connection, scope, roots, found[:limit], names=True)
+    return Dupes(_added_up(found), around, groups, told)
 
 
 def _added_up(found: Sequence[Found]) -> Totals:

@@ -153,13 +153,19 @@ def keeper(copies: Sequence[Copy]) -> tuple[Copy, str]:
 
 
 def group_of(
-    identity: str, level: Level, copies: Sequence[Copy], tags: Mapping[int, Any], scope: Scope
+    identity: str,
+    level: Level,
+    copies: Sequence[Copy],
+    tags: Mapping[int, Any],
+    scope: Scope,
+    *,
+    names: bool = False,
 ) -> Group | None:
-    """The group of these copies; None when they are names of one file on disk.
+    """The group of these copies; None when they are names of one file on disk, unless ``names`` are asked for.
 
     ``tags``: content → what it says beside the picture, see ``member_tags``. ``scope``: what was asked about.
     """
-    if len({copy.body for copy in copies}) < 2:
+    if len(copies) < 2 or (not names and len({copy.body for copy in copies}) < 2):
         return None
     kept, words = keeper(copies)
     relation = {copy.file_id: _relation(copy, kept) for copy in copies}

@@ -5,7 +5,7 @@ A group is shown whole, wherever its files are: who asks about one file wants to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,23 @@ def found_in(
     connection: Connection, scope: Scope, kind: GroupLevel, min_size: int, roots: Mapping[int, Root]
 ) -> list[Found]:
     """Groups with a file in the scope, with all their files on ``roots``, in the order of the answer."""
+    found = _gathered(_members(connection, scope, kind, min_size), kind, roots)
+    return [group for group in found if group.bodies > 1]
+
+
+def found_by(
+    connection: Connection, kind: GroupLevel, keys: Sequence[int], min_size: int, roots: Mapping[int, Root]
+) -> list[Found]:
+    """These groups, with all their files on ``roots``, in the order of the answer. Names of one file on disk are a
+    group, too."""
+    keyed = _all_members(kind, min_size).where(kind.key.in_(bindparam("keys", expanding=True)))
+    found = _gathered(in_pieces(connection, keyed, keys), kind, roots)
+    return [group for group in found if group.files > 1]
+
+
+def _gathered(rows: Iterable[Any], kind: GroupLevel, roots: Mapping[int, Root]) -> list[Found]:
     found: dict[int, Found] = {}
-    for row in _members(connection, scope, kind, min_size):
+    for row in rows:
         key, digest, file_id, root_id, inode, nlink, size, allocated = row
         if root_id not in roots:  # removed a moment ago
             continue
@@ -61,9 +76,7 @@ def found_in(
         group.ids.append(file_id)
         body = (root_id, inode) if nlink > 1 else (-1, file_id)
         group.blocks[body] = max(group.blocks.get(body, (0, 0)), (allocated, size))
-    groups = [group for group in found.values() if group.bodies > 1]
-    groups.sort(key=in_order)
-    return groups
+    return sorted(found.values(), key=in_order)
 
 
 def in_order(found: Found) -> tuple[int, bytes]:
@@ -71,7 +84,7 @@ def in_order(found: Found) -> tuple[int, bytes]:
     return -found.reclaimable, found.digest
 
 
-def _members(connection: Connection, scope: Scope, kind: GroupLevel, min_size: int) -> Iterator[Any]:
+def _all_members(kind: GroupLevel, min_size: int) -> Any:
     columns = (
         kind.key,
         kind.digest,
@@ -82,16 +95,29 @@ def _members(connection: Connection, scope: Scope, kind: GroupLevel, min_size: i
         file.c.size,
         file.c.allocated,
     )
-    big = [file.c.size >= min_size] if min_size else []
     members = select(*columns).select_from(kind.table).join(file, kind.led)
-    members = members.where(*big).where(LIVING).where(SEEN)
+    return members.where(*_big(min_size)).where(LIVING).where(SEEN)
+
+
+def _big(min_size: int) -> list[Any]:
+    return [file.c.size >= min_size] if min_size else []
+
+
+def _members(connection: Connection, scope: Scope, kind: GroupLevel, min_size: int) -> Iterator[Any]:
+    members = _all_members(kind, min_size)
     if scope.everything and not kind.apart:
         yield from connection.execute(members.where(*kind.only).where(kind.grouped))
         return
-    keys = {key for statement in _keys(scope, kind, big) for key in connection.execute(statement).scalars()}
+    keys = set(keys_in(connection, scope, kind, min_size))
     yield from in_pieces(
         connection, members.where(kind.key.in_(bindparam("keys", expanding=True))), sorted(keys)
     )
+
+
+def keys_in(connection: Connection, scope: Scope, kind: GroupLevel, min_size: int) -> Iterator[int]:
+    """The group of each file of the scope that has one: as often as it has files there."""
+    for statement in _keys(scope, kind, _big(min_size)):
+        yield from connection.execute(statement).scalars()
 
 
 def _keys(scope: Scope, kind: GroupLevel, big: list[Any]) -> Iterator[Any]:
@@ -118,9 +144,14 @@ def _keys(scope: Scope, kind: GroupLevel, big: list[Any]) -> Iterator[Any]:
 
 
 def groups_of(
-    connection: Connection, scope: Scope, roots: Mapping[int, Root], found: Sequence[Found]
+    connection: Connection,
+    scope: Scope,
+    roots: Mapping[int, Root],
+    found: Sequence[Found],
+    *,
+    names: bool = False,
 ) -> Iterator[Group]:
-    """The groups with their files, a page in each short transaction."""
+    """The groups with their files, a page in each short transaction. ``names``: those of one file on disk, too."""
     for at in range(0, len(found), PAGE):
         page = found[at : at + PAGE]
         wanted = [file_id for group in page for file_id in group.ids]
@@ -134,6 +165,7 @@ def groups_of(
         let_go(connection)
         for group, listed in zip(page, members, strict=True):
             kind = group.kind
-            made = group_of(kind.printed(group.digest), kind.level, listed, tags, scope) if listed else None
+            identity = kind.printed(group.digest)
+            made = group_of(identity, kind.level, listed, tags, scope, names=names) if listed else None
             if made is not None:
                 yield made
