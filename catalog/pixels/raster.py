@@ -51,7 +51,7 @@ class Raster:
     hold exactly ``height * width * channels`` samples in the machine type of ``dtype``.
     """
 
-    __slots__ = ("_array", "bands", "channels", "dtype", "height", "model", "width")
+    __slots__ = ("_array", "bands", "channels", "digests", "dtype", "height", "model", "width")
 
     def __init__(  # noqa: PLR0917 (the header line, in its order)
         self, model: str, dtype: str, width: int, height: int, channels: int, bands: Iterable[Buffer]
@@ -62,6 +62,8 @@ class Raster:
         self.height = height
         self.channels = channels
         self.bands = bands
+        self.digests: tuple[bytes, bytes] | None = None
+        """``pix1`` and ``view1`` of the samples as they are, when they were hashed already."""
         self._array: Samples | None = None
 
     @classmethod

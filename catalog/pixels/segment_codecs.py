@@ -221,3 +221,19 @@ def png_samples(content: Any) -> Samples:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
         raise
     return array
+
+
+def mixed_depths(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], widths: tuple[int, ...], stored: np.dtype[Any]
+) -> Samples:
+    """Pixels like RGB 5-6-5: each sample by its own number of bits."""
+    rows, columns, samples = shape
+    bits = np.unpackbits(packed.reshape(rows, -1), axis=1)[:, : columns * sum(widths)]
+    bits = bits.reshape(rows, columns, -1)
+    out: Samples = np.zeros(shape, np.uint64)
+    at = 0
+    for sample in range(samples):
+        for bit in range(at, at + widths[sample]):
+            out[:, :, sample] = (out[:, :, sample] << np.uint64(1)) | bits[:, :, bit]
+        at += widths[sample]
+    return out.astype(stored)

@@ -14,6 +14,7 @@ import imagecodecs
 import numpy as np
 
 from catalog.pixels import segment_codecs as codecs
+from catalog.pixels.beside import Beside
 from catalog.pixels.raster import Decoded, Raster, Undecodable, storage, worded
 from catalog.pixels.structure import Frame, TiffFrame
 from catalog.pixels.tiff_model import CCITT, PREDICTED
@@ -113,12 +114,9 @@ class Assembly:
 
     def finding(self, index: int, words: str) -> None:
         if len(self.findings) < 3:
-            word, rows = (
-                ("tile", "")
-                if self.tiff.tiled
-                else ("strip", strip_rows(self.tiff, self.frame.height, index))
-            )
-            self.findings.append(f"{word} {index + 1:,} of {len(self.tiff.offsets):,}{rows}: {words}")
+            tiff = self.tiff
+            word, rows = ("tile", "") if tiff.tiled else ("strip", strip_rows(tiff, self.frame.height, index))
+            self.findings.append(f"{word} {index + 1:,} of {len(tiff.offsets):,}{rows}: {words}")
         elif len(self.findings) == 3:
             self.findings.append("and more")
 
@@ -126,10 +124,24 @@ class Assembly:
 
     def decoded(self) -> Decoded:
         """Decode every segment, and give the canonical raster with its class."""
-        total = 0
+        with Beside(self.frame, self.out, wanted=self.as_stored) as hashing:
+            self.fill(hashing)
+            raster = self.canonical()
+            raster.digests = hashing.digests()
+        result = Decoded(raster, self.frame.fidelity, self.frame.fidelity_reason)
+        if self.narrow:
+            result = result.lowered(Fidelity.LOSSY, "the codec delivered fewer bits than the header declares")
+        if self.quirk:
+            result = result.lowered(Fidelity.UNVERIFIED, self.quirk)
+        if self.findings:
+            result = result.lowered(Fidelity.DAMAGED, "; ".join(self.findings))
+        return result
+
+    def fill(self, hashing: Beside) -> None:
+        """Decode everything; what is finished from the top on is hashed meanwhile."""
         first_failure = ""
-        for place in self.remaining(list(self.places())):
-            total += 1
+        places = self.remaining(list(self.places()), hashing)
+        for place in places:
             region = self.region(place)
             try:
                 self.decode(place, region)
@@ -141,17 +153,16 @@ class Assembly:
                 first_failure = first_failure or words
                 self.finding(place.index, words)
                 region[...] = 0
-        if self.failed and self.failed == total:
+            hashing.feed(place.top, region)
+        if self.failed and self.failed == len(places):
             raise Undecodable(first_failure)
-        raster = self.canonical()
-        result = Decoded(raster, self.frame.fidelity, self.frame.fidelity_reason)
-        if self.narrow:
-            result = result.lowered(Fidelity.LOSSY, "the codec delivered fewer bits than the header declares")
-        if self.quirk:
-            result = result.lowered(Fidelity.UNVERIFIED, self.quirk)
-        if self.findings:
-            result = result.lowered(Fidelity.DAMAGED, "; ".join(self.findings))
-        return result
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether the samples are the canonical ones as soon as a strip is decoded: nothing is done to them later."""
+        frame, photometric = self.frame, self.tiff.photometric
+        kept = self.direct and self.planes == 1 and self.samples == frame.channels
+        return kept and photometric in (1, 2, 5) and self.stored == np.dtype(storage(frame.dtype))
 
     def region(self, place: Place) -> Samples:
         rows = slice(place.top, place.top + place.used_rows)
@@ -168,7 +179,7 @@ class Assembly:
             and self.bits == self.stored.itemsize * 8
         )
 
-    def remaining(self, places: list[Place]) -> list[Place]:
+    def remaining(self, places: list[Place], hashing: Beside) -> list[Place]:
         """Decode groups of plain LZW strips by libtiff; what is left, or did not succeed, is given back."""
         tiff = self.tiff
         if tiff.compression != codecs.LZW or tiff.fill_order != 1 or self.planes > 1 or not self.direct:
@@ -179,14 +190,15 @@ class Assembly:
         for start in range(0, len(places), number):
             group = places[start : start + number]
             try:
-                self.decode_lzw(group)
+                hashing.feed(group[0].top, self.decoded_lzw(group))
             except (MemoryError, ImportError):
                 raise
             except Exception:  # noqa: BLE001 (one by one tells which strip is broken)
                 left.extend(group)
         return left
 
-    def decode_lzw(self, group: list[Place]) -> None:
+    def decoded_lzw(self, group: list[Place]) -> Samples:
+        """The rows of a group of strips, in their place."""
         segments = []
         for place in group:
             offset, count = self.tiff.offsets[place.index], self.tiff.counts[place.index]
@@ -203,6 +215,7 @@ class Assembly:
         )
         if not undone:
             self.finish(target)
+        return target
 
     def decode(self, place: Place, region: Samples) -> None:
         """Decode one segment into its region of the raster."""
@@ -300,7 +313,7 @@ class Assembly:
         self.expand(place, segment, packed, packed.size)
         shape = (place.rows, columns, samples)
         if not self.uniform:
-            return _mixed_depths(packed, shape, widths, self.stored)
+            return codecs.mixed_depths(packed, shape, widths, self.stored)
         if self.bits == self.stored.itemsize * 8 and self.bits in _MACHINE:
             plain: Samples = packed.view(self.stored).reshape(shape)
             self.finish(plain)
@@ -384,19 +397,3 @@ def _stored_type(tiff: TiffFrame, bits: int) -> str:
             raise Undecodable(f"{bits}-bit floats have no canonical form")
         return storage("f32" if bits == 24 else f"f{bits}").replace("<", "=")
     return storage(f"{'i' if kinds == {2} else 'u'}{bits}").replace("<", "=")
-
-
-def _mixed_depths(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], widths: tuple[int, ...], stored: np.dtype[Any]
-) -> Samples:
-    """Pixels like RGB 5-6-5: each sample by its own number of bits."""
-    rows, columns, samples = shape
-    bits = np.unpackbits(packed.reshape(rows, -1), axis=1)[:, : columns * sum(widths)]
-    bits = bits.reshape(rows, columns, -1)
-    out: Samples = np.zeros(shape, np.uint64)
-    at = 0
-    for sample in range(samples):
-        for bit in range(at, at + widths[sample]):
-            out[:, :, sample] = (out[:, :, sample] << np.uint64(1)) | bits[:, :, bit]
-        at += widths[sample]
-    return out.astype(stored)
