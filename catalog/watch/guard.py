@@ -22,10 +22,22 @@ from typing import Any, Final
 from catalog.errors import NotFound
 from catalog.terms import RootState, WatchMode, printable
 from catalog.watch import lookout
-from catalog.watch.mounts import Mount, mount_of, mounts, mounts_below, stable_source, trust_of, watch_mode
+from catalog.watch.mounts import (
+    Mount,
+    is_below,
+    mount_of,
+    mounts,
+    mounts_below,
+    stable_source,
+    trust_of,
+    watch_mode,
+)
 
 MARKER: Final = b".catalog-share"
 """The file at the top of a share whose content (one token) identifies it."""
+
+LOOKS: Final = 4
+"""Looks at a share until the mount that it was seen on is there afterwards, too."""
 
 # Where f_fsid stands for the file system itself (its uuid) and not for the device it lies on.
 _FSID_IS_IDENTITY: Final = frozenset(("ext2", "ext3", "ext4", "btrfs", "zfs", "tmpfs"))
@@ -274,19 +286,10 @@ class ShareGuard:
     def check(self, deadline_seconds: float = 10.0) -> RootCheck:
         """Look at the share; takes ``deadline_seconds`` at the most. Never raises for what the share does."""
         with self._lock:
-            # First the look, then the mounts: an automount comes up when it is looked at.
-            try:
-                answer = self._lookout.ask(self.root, MARKER, deadline_seconds)
-            except OSError as error:  # no memory, no process left: that says nothing good of the share
-                return RootCheck(RootState.OFFLINE, f"nobody could look at it: {error.strerror}")
-            if answer is None:
-                return RootCheck(RootState.HUNG, f"no answer within {deadline_seconds:g} s")
-            if "errno" in answer:
-                return RootCheck(RootState.OFFLINE, f"{answer['words']}: {printable(self.root)}")
-            if not answer["folder"]:
-                return RootCheck(RootState.OFFLINE, f"{printable(self.root)} is no folder")
-            table = mounts()
-            mount = mount_of(bytes.fromhex(answer["realpath"]), table)
+            sight = self._look(deadline_seconds)
+            if isinstance(sight, RootCheck):
+                return sight
+            answer, mount, table = sight
             seen = _sighted(answer, mount, table)
             if self.identity is None:
                 self.identity = replace(seen, marker=None)
@@ -296,6 +299,33 @@ class ShareGuard:
             trusted = trust_of(mount).inode_trusted
             folder = (seen.root_inode, seen.born_ns) if trusted else ()
             return replace(check, place=(seen.realpath, mount.mount_id if mount else None, *folder))
+
+    def _look(self, seconds: float) -> RootCheck | tuple[dict[str, Any], Mount | None, list[Mount]]:
+        """What is at the path, the mount that it was seen on, and all mounts: a share that is unmounted, or mounted,
+        between two looks must not be taken for a folder that somebody put in its place."""
+        deadline = time.monotonic() + seconds
+        for _ in range(LOOKS):
+            try:
+                answer = self._lookout.ask(self.root, MARKER, max(0.0, deadline - time.monotonic()))
+            except OSError as error:  # no memory, no process left: that says nothing good of the share
+                return RootCheck(RootState.OFFLINE, f"nobody could look at it: {error.strerror}")
+            if answer is None:
+                return RootCheck(RootState.HUNG, f"no answer within {seconds:g} s")
+            if "errno" in answer or not answer["folder"]:
+                words = "{}: {}" if "errno" in answer else "{1} is no folder"
+                where = printable(self.root)
+                return RootCheck(RootState.OFFLINE, words.format(answer.get("words"), where))
+            # First the look, then the mounts: an automount comes up when it is looked at.
+            real, table = bytes.fromhex(answer["realpath"]), mounts()
+            if answer["mount"] is None:  # an old kernel
+                return answer, mount_of(real, table), table
+            # Numbers of mounts are handed out again at once.
+            on = [
+                mount for mount in table if mount.mount_id == answer["mount"] and is_below(real, mount.point)
+            ]
+            if on:
+                return answer, on[0], table
+        return RootCheck(RootState.OFFLINE, "its mount came or went whenever it was looked at")
 
     def adopt(self, seen: ShareIdentity) -> None:
         """Take what is there now for the share."""

@@ -14,8 +14,9 @@ import sys
 
 MARKER_LIMIT = 200
 
-_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
+_STATX_MNT_ID = 0x1000
 
 
 def look(root: bytes, marker: bytes) -> dict[str, object]:
@@ -26,41 +27,49 @@ def look(root: bytes, marker: bytes) -> dict[str, object]:
         seen["realpath"] = real.hex()
         here = os.stat(root)
         seen["folder"] = stat.S_ISDIR(here.st_mode)
-        seen["inode"] = here.st_ino
         if not seen["folder"]:
             return seen
-        seen["fsid"] = os.statvfs(root).f_fsid
-        seen["born"] = born_ns(root)
-        with os.scandir(root) as entries:
-            seen["empty"] = next(entries, None) is None
-        seen["marker"] = read_marker(os.path.join(root, marker)) if marker else None
+        # All of one and the same folder, whatever is mounted over it meanwhile.
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            seen["inode"] = os.fstat(fd).st_ino
+            seen["fsid"] = os.fstatvfs(fd).f_fsid
+            seen["born"], seen["mount"] = born_and_mount(fd)
+            with os.scandir(fd) as entries:
+                seen["empty"] = next(entries, None) is None
+            seen["marker"] = read_marker(fd, marker) if marker else None
+        finally:
+            os.close(fd)
     except OSError as error:
         seen["errno"] = error.errno
         seen["words"] = error.strerror or str(error)
     return seen
 
 
-def born_ns(path: bytes) -> int | None:
-    """When a file was made, which Python's ``stat`` does not tell on Linux; None where it is not known.
+def born_and_mount(fd: int) -> tuple[int | None, int | None]:
+    """When a file was made, and the number of its mount in ``mountinfo``, which Python's ``stat`` does not tell on
+    Linux; None for what is not known.
 
     An inode number is handed out again at once: a folder made in the place of a removed one often has the same.
     """
     answer = ctypes.create_string_buffer(256)
     try:
-        failed = ctypes.CDLL(None).statx(_AT_FDCWD, path, 0, _STATX_BTIME, answer)
+        failed = ctypes.CDLL(None).statx(fd, b"", _AT_EMPTY_PATH, _STATX_BTIME | _STATX_MNT_ID, answer)
     except AttributeError:  # an old C library
-        return None
+        return None, None
     (mask,) = struct.unpack_from("=I", answer, 0)
-    if failed or not mask & _STATX_BTIME:
-        return None
+    if failed:
+        return None, None
     seconds, nanoseconds = struct.unpack_from("=qI", answer, 80)  # statx(2): stx_btime
-    return int(seconds * 1_000_000_000 + nanoseconds)
+    (mount,) = struct.unpack_from("=Q", answer, 144)  # stx_mnt_id
+    born = int(seconds * 1_000_000_000 + nanoseconds)
+    return born if mask & _STATX_BTIME else None, mount if mask & _STATX_MNT_ID else None
 
 
-def read_marker(path: bytes) -> str | None:
-    """The token in the marker file, in hexadecimal; None when there is no such file."""
+def read_marker(folder: int, name: bytes) -> str | None:
+    """The token in the marker file of an open folder, in hexadecimal; None when there is no such file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return None
     try:

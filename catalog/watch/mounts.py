@@ -114,7 +114,8 @@ def mounts() -> list[Mount]:
         return parse(stream.read())
 
 
-def _below(path: bytes, folder: bytes) -> bool:
+def is_below(path: bytes, folder: bytes) -> bool:
+    """Whether a path is a folder, or lies in it."""
     return folder in (path, b"/") or path.startswith(folder + b"/")
 
 
@@ -126,7 +127,7 @@ def mount_of(path: bytes, table: Sequence[Mount] | None = None) -> Mount | None:
     on one point the last wins.
     """
     table = mounts() if table is None else table
-    candidates = [mount for mount in table if _below(path, mount.point)]
+    candidates = [mount for mount in table if is_below(path, mount.point)]
     ids = {mount.mount_id for mount in candidates}
     roots = [mount for mount in candidates if mount.parent_id not in ids or mount.parent_id == mount.mount_id]
     if not roots:
@@ -150,7 +151,7 @@ def mounts_below(root: bytes, table: Sequence[Mount] | None = None) -> list[Moun
         {
             mount.point: mount
             for mount in table
-            if mount.point != root and _below(mount.point, root) and mount_of(mount.point, table) == mount
+            if mount.point != root and is_below(mount.point, root) and mount_of(mount.point, table) == mount
         }.values(),
         key=lambda mount: mount.point,
     )

@@ -9,14 +9,18 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from catalog.terms import RootState
+from catalog.watch.guard import ShareGuard
 from tests.acceptance import assert_record_is_truth, untrue
 from tests.asking import picture, truth
 from tests.in_process import Cataloguing, cataloguing_in
 from tests.kernel.faulty_share import FaultyShare
 from tests.mounting import mount, not_here, play, umount
+from tests.storm_daemon import bind, unmount
 
 WATCHES = Path("/proc/sys/user/max_inotify_watches")
 
@@ -93,6 +97,34 @@ def unmounted_and_back(base: Path) -> None:
         nothing_invented(home)
         assert home.session.bytes_read == read
     assert_record_is_truth(base / "catalog.sqlite3", share)
+
+
+def mount_that_flickers(base: Path) -> None:
+    """A folder of the same file system, bound to the share's place and taken off it all the time, is never taken for
+    a folder that somebody made anew."""
+    store, share = folders(base, "store", "share")
+    picture(store / "a.tif", 1)
+    bind(bytes(store), bytes(share))
+    guard, over = ShareGuard(bytes(share)), threading.Event()
+    identity = guard.check()
+
+    def flicker() -> None:
+        while not over.is_set():
+            unmount(bytes(share))
+            bind(bytes(store), bytes(share))
+
+    thread = threading.Thread(target=flicker)
+    thread.start()
+    try:
+        checks = [guard.check() for _ in range(300)]
+    finally:
+        over.set()
+        thread.join()
+        last = guard.check()
+        guard.close()
+    assert identity.online and last.online and last.seen == identity.seen
+    assert {check.state for check in checks} <= {RootState.ONLINE, RootState.OFFLINE}
+    assert not any(check.refounded for check in checks)
 
 
 def layers_of_an_overlay(base: Path) -> None:
@@ -401,7 +433,7 @@ def file_that_opens_late(base: Path) -> None:
 
 
 CLOSED = (closed_folder, left_a_closed_folder, folder_that_opens_late, file_that_opens_late)
-QUICK = (too_few_watches, unmounted_and_back)
+QUICK = (too_few_watches, unmounted_and_back, mount_that_flickers)
 SLOW = (
     layers_of_an_overlay,
     folder_bound_twice,
