@@ -6,24 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.mounted_servers import SERVED
 from tests.kernel.mounted_shares import CLOSED, QUICK, SLOW
 from tests.mounting import OWN_PROCESSES, namespaces, run_scenario, unprivileged
 
-PROGRAM = "tests.kernel.mounted_shares"
+MODULE = {each.__name__: each.__module__ for each in (*QUICK, *SLOW, *SERVED, *CLOSED)}
+"""Scenario → the program that plays it."""
 
 
 @pytest.mark.parametrize("scenario", [each.__name__ for each in QUICK])
 def test_mounted(scenario: str, tmp_path: Path) -> None:
-    run_scenario(namespaces(OWN_PROCESSES), PROGRAM, scenario, tmp_path)
+    run_scenario(namespaces(OWN_PROCESSES), MODULE[scenario], scenario, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", [each.__name__ for each in SLOW])
+@pytest.mark.parametrize("scenario", [each.__name__ for each in (*SLOW, *SERVED)])
 def test_mounted_at_length(scenario: str, tmp_path: Path) -> None:
-    run_scenario(namespaces(OWN_PROCESSES), PROGRAM, scenario, tmp_path, FILES="600")
+    run_scenario(namespaces(OWN_PROCESSES), MODULE[scenario], scenario, tmp_path, FILES="600")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", [each.__name__ for each in CLOSED])
 def test_closed_folders(public_path: Path, scenario: str) -> None:
-    run_scenario(unprivileged(public_path), PROGRAM, scenario, public_path)
+    run_scenario(unprivileged(public_path), MODULE[scenario], scenario, public_path)
