@@ -72,7 +72,7 @@ def tags(
         if question.form is Format.TABLE:
             rows = ({**each.fields(), "shown": each.shown} for each in found)
             rows = rows if all_pages or question.limit is not None else _together(rows)
-        any_found = question.answer(asked, "catalog.tags/1", listing, rows)
+        any_found = question.answer(asked, "catalog.tagged-files/1", listing, rows)
         if value is not None and not any_found and (values := some_values(asked.connection, name)):
             cut = (each if len(each) <= HINT_WIDTH else each[: HINT_WIDTH - 1] + "…" for each in values)
             shown = (printable(each) for each in cut)

@@ -71,7 +71,8 @@ def test_pages_that_say_the_same_are_one_line_that_names_them(catalog_cli: Any, 
     }
     assert len(lines(catalog_cli("query", "tags", "Software", "--all-pages").out)) == 12
     assert len(lines(catalog_cli("query", "tags", "Software", "--limit", "12").out)) == 12
-    assert len(catalog_cli("query", "tags", "Software", "--json").json["tags"]) == 12
+    whole = catalog_cli("query", "tags", "Software", "--json").json
+    assert (whole["schema"], len(whole["tags"])) == ("catalog.tagged-files/1", 12)
     assert len(lines(catalog_cli("query", "tags", "Software", "--csv").out)) == 12
 
 
