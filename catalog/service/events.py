@@ -128,6 +128,16 @@ class Events:
         """Which of these walked folders, (path, inode), no watch covers."""
         return self._source.uncovered(folders) if self._source is not None else []
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether watches may have lost their folders, of which renames were heard."""
+        # Where a look may hang, the share is polled anyway.
+        return self.mode is WatchMode.INOTIFY and self._source is not None and self._source.doubtful
+
+    def astray(self) -> bool:
+        """Whether watches have lost their folders: a whole pass finds those, and has them told apart."""
+        return self.doubtful and self._source is not None and self._source.astray()
+
     def audit(self, folders: Iterable[tuple[bytes, int]]) -> bool:
         """All folders of the share were walked: if some have no watch, the whole share is polled, it costs little.
 

@@ -22,7 +22,7 @@ from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
 from catalog.watch.hints import Freed, Hints
 from catalog.watch.mounts import borders_below
-from catalog.watch.polling import Retries
+from catalog.watch.polling import DUTY, Retries
 from catalog.watch.settle import Settler, writer_probe
 from catalog.watch.walk import walk_key
 
@@ -184,7 +184,7 @@ class ShareWatch:
             self._next_health = now + HEALTH_SECONDS
             if self.events.lost():
                 self._hurry()
-        if now >= self._next_audit and (self._unaudited or self._unwatched):
+        if now >= self._next_audit and (self._unaudited or self._unwatched or self.events.doubtful):
             self._audit_new(now)
         again = self._retries.take(now)
         if again:
@@ -376,13 +376,16 @@ class ShareWatch:
     def _audit_new(self, now: float) -> None:
         """New folders may have found no watch left: then a whole pass finds out, and has the share polled. A watch
         may come a little later than its folder: asked twice."""
-        self._next_audit = now + min(AUDIT_SECONDS, self._settings.poll_interval_seconds)
         bare = [(path, inode) for path, inode in self._unwatched if self._is_at(path, inode)]
         if self.events.bare(bare):
             self._hurry()
         missing = set(self.events.bare(self._unaudited))
         self._unwatched = [each for each in self._unaudited if each[0] in missing]
         self._unaudited.clear()
+        if self.events.astray():
+            self._hurry()
+        took = time.monotonic() - now
+        self._next_audit = now + max(min(AUDIT_SECONDS, self._settings.poll_interval_seconds), took / DUTY)
 
     def _is_at(self, path: bytes, inode: int) -> bool:
         try:

@@ -29,7 +29,7 @@ class Sign(StrEnum):
     LEFT = "left"
     """Deleted, or renamed away."""
     RENAMED = "renamed"
-    """Renamed away to a name that is looked at, too."""
+    """Renamed away, to another name that is looked at or to nobody knows where."""
     ATTRIB = "attrib"
     FOUND = "found"
     """A walk saw it differ from the record."""

@@ -82,6 +82,11 @@ class InotifySource:
         self._cookie_sent: float | None = None
         self._cookie_next = float("-inf")
         self._rebuilt: deque[float] = deque(maxlen=rebuilds_allowed + 1)
+        self._moves = self._moves_seen = 0
+        """Renames of folders that were heard of, and when ``astray`` looked."""
+        self._astray: frozenset[tuple[int, bytes]] = frozenset()
+        self._gone: frozenset[tuple[int, bytes]] = frozenset()
+        """What ``astray`` has found: for the first time, and before."""
         self.rebuilds = 0
         self.overflows = 0
         self.echo_seconds: float | None = None
@@ -96,6 +101,8 @@ class InotifySource:
         if self._observing is not None:
             return
         self._loss = None
+        self._astray = self._gone = frozenset()
+        self._moves_seen = self._moves
         self._cookie_sent = None
         self._cookie_next = float("-inf")
         os.makedirs(self._cookie_dir, exist_ok=True)
@@ -184,6 +191,26 @@ class InotifySource:
             )
         return bare
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether folders were renamed since ``astray`` looked at all of them."""
+        return self._moves != self._moves_seen or bool(self._astray)
+
+    def astray(self) -> bool:
+        """Whether a watch has lost its folder: it tells of a path where the folder is not, and did when this was asked
+        last. A walk of all finds the folder and puts it right (``uncovered``). What is found once, and by that walk
+        not, was moved out of the tree. Blocks on the file system."""
+        if self._observing is None:
+            return False
+        moves = self._moves
+        astray = self._observing.astray()
+        self._gone &= astray
+        doubtful = astray - self._gone
+        lost = doubtful & self._astray
+        self._gone |= lost
+        self._astray, self._moves_seen = doubtful - lost, moves
+        return bool(lost)
+
     def stop(self) -> None:
         """End every thread; may be called twice, and started again."""
         self._drop()
@@ -213,11 +240,14 @@ class InotifySource:
             self._mark_file(event.src_path, sign)
         elif isinstance(event, FileMovedEvent):
             known = self._mark_file(event.dest_path, Sign.ARRIVED)
-            self._mark_file(event.src_path, Sign.RENAMED if known else Sign.LEFT)
+            # Without the other half it went to another share, or to a folder that is not watched yet.
+            renamed = known or not event.dest_path
+            self._mark_file(event.src_path, Sign.RENAMED if renamed else Sign.LEFT)
         else:
             # A folder was made, moved or removed: what watchdog tells of its content is guesswork.
             self._mark_folder(event.src_path)
             if isinstance(event, DirMovedEvent):
+                self._moves += 1
                 self._mark_folder(event.dest_path)
 
     def _mark_file(self, path: bytes | str, sign: Sign) -> bool:

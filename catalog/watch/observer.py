@@ -231,6 +231,20 @@ class Observing:
             return True
         return False
 
+    def astray(self) -> frozenset[tuple[WatchDescriptor, bytes]]:
+        """Watches that tell of a path where their folder is not, with that path: of a folder that was moved out, or
+        that watchdog has lost track of. Looks at every folder."""
+        paths: dict[WatchDescriptor, bytes] = {}
+        for emitter in list(self._observer.emitters):
+            group = cast(_Emitter, emitter)._inotify
+            if group is not None and group.is_recursive:
+                with group._lock:
+                    paths.update(group._active_callbacks_by_watch)
+        told = ((watch, paths.get(watch), inode) for inode, watch in self.watches().items())
+        return frozenset(
+            (watch, path) for watch, path, inode in told if path is not None and not _is_at(path, inode)
+        )
+
     def dispose(self, timeout: float = 5.0) -> bool:
         """End all threads and give the descriptors back; False when that takes longer than ``timeout``.
 

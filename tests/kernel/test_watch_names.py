@@ -89,3 +89,35 @@ def test_histories_change_places_when_one_half_of_a_swap_is_heard_late(tmp_path:
             watching.until(lambda: true(home, one, two))
             assert home.ids() == {"here.tif": before["there.tif"], "there.tif": before["here.tif"]}
             assert home.ask.events("changed", "missing") == []
+
+
+def test_folder_whose_watch_tells_of_another_path_is_found_out(tmp_path: Path) -> None:
+    """watchdog's tables of paths go wrong where folders are renamed faster than it reads: here, by our hand."""
+    share = tmp_path / "share"
+    for name in ("one", "two", "three"):
+        picture(share / name / "a.tif", 1)
+    out = tmp_path / "out"
+    out.mkdir()
+    with cataloguing_in(tmp_path, poll_interval_seconds=0.3, **WALKS_NEVER) as home:
+        home.add(share)
+        with home.watching() as watching:
+            watching.until(lambda: true(home, share))
+            (watch,) = watching.daemon.watches.values()
+            (group,) = (
+                emitter._inotify
+                for emitter in watch.events._source._observing._observer.emitters
+                if emitter._inotify.is_recursive
+            )
+            wrong = bytes(share / "one")
+            descriptor = group._active_callbacks_by_path.pop(wrong)
+            group._active_callbacks_by_watch[descriptor] = bytes(share / "none")
+            picture(share / "one" / "unheard.tif", 2)
+            (share / "three").rename(out / "three")
+            watching.until(lambda: true(home, share))
+            watching.until(lambda: not watch.events.doubtful)
+            walks = "SELECT count(*) AS walks FROM run WHERE counts ->> 'whole' = 1"
+            (before,) = home.ask(walks)
+            (share / "two").rename(share / "four")
+            watching.until(lambda: true(home, share))
+            watching.until(lambda: not watch.events.doubtful)
+            assert home.ask(walks) == [before], "a folder that was moved out is looked for once"
