@@ -98,7 +98,7 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
     if reason := limits.too_large("decode_limit_bytes", len(content)):
         return Analysis(Fidelity.UNVERIFIED, reason)
     try:
-        structure = parse(content, full_values=full_values, checksums=False)
+        structure = parse(content, full_values=full_values, checksums=False, unfinished=True)
         if structure.format == "PNG" and len(structure.frames) > 1:
             # libpng checks a still image's Adler-32 and length while it decodes; Pillow, with animations, does not
             structure = parse(content, full_values=full_values)
@@ -133,7 +133,7 @@ def _analysed(content: bytes | memoryview, limits: Limits, full_values: bool) ->
         reason=reason,
         pixels=combined("pix1", pixels) if whole else None,
         view=combined("view1", views) if whole else None,
-        payload=structure.payload,
+        payload=structure.unfinished.digest() if structure.unfinished else structure.payload,
         payload_reason=structure.payload_reason,
         image=_facts(structure, [frame for frame, _, _ in results]),
         layout=structure.layout,
@@ -149,7 +149,7 @@ def _page(structure: Structure, frame: Frame, decoded: Decoded, limits: Limits) 
     raster = decoded.raster
     if raster is not None:
         try:
-            pixels, view = frame_digests(raster, orientation_of(structure, frame))
+            pixels, view = frame_digests(raster, orientation_of(structure, frame), structure.unfinished)
         except MemoryError:
             words = limits.exhausted("not enough memory for its view", "worker_memory_bytes")
             decoded = Decoded(None, Fidelity.UNDECODABLE, words)

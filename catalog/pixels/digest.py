@@ -15,7 +15,7 @@ from catalog.pixels.raster import BAND_BYTES, Raster
 
 if TYPE_CHECKING:
     from catalog.pixels.raster import Samples
-    from catalog.pixels.structure import Frame
+    from catalog.pixels.structure import Frame, Unfinished
 
 CHUNK: Final = 1 << 16
 """Bytes that both hashes take in turn: they stay in the cache between the two (measured: 41 against 48 ms
@@ -41,17 +41,24 @@ def header(prefix: str, raster: Raster | Frame) -> bytes:
     )
 
 
-def frame_digests(raster: Raster, orientation: int = 1) -> tuple[bytes, bytes]:
-    """(``pix1``, ``view1``) of one image, 32 bytes each.
+def frame_digests(
+    raster: Raster, orientation: int = 1, unfinished: Unfinished | None = None
+) -> tuple[bytes, bytes]:
+    """(``pix1``, ``view1``) of one image, 32 bytes each. ``unfinished`` takes the samples in the same pass.
 
     Raises ValueError when the bands do not hold exactly the samples that the header line announces.
     """
     view = view_of(raster, orientation)
     if raster.digests is not None:
         return raster.digests if view is raster else (raster.digests[0], _hashed(view, "view1")[0])
-    if view is not raster:
-        return _hashed(raster, "pix1")[0], _hashed(view, "view1")[0]
-    pixels, same = _hashed(raster, "pix1", "view1")
+    payload = None if unfinished is None else unfinished.before.copy()
+    also = () if payload is None else (payload,)
+    if view is raster:
+        pixels, same = _hashed(raster, "pix1", "view1", also=also)
+    else:
+        pixels, same = _hashed(raster, "pix1", also=also)[0], _hashed(view, "view1")[0]
+    if unfinished is not None:
+        unfinished.finished = payload
     return pixels, same
 
 
@@ -63,10 +70,10 @@ def combined(level: str, digests: Sequence[bytes]) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _hashed(raster: Raster, *levels: str) -> list[bytes]:
-    """One digest for each level, in one pass over the samples."""
+def _hashed(raster: Raster, *levels: str, also: Sequence[hashlib._Hash] = ()) -> list[bytes]:
+    """One digest for each level, in one pass over the samples, which ``also`` takes, too."""
     hashes = [hashlib.sha256(header(level, raster)) for level in levels]
-    updates = [each.update for each in hashes]
+    updates = [each.update for each in (*also, *hashes)]
     seen = 0
     for band in raster.bands:
         size = len(band)
@@ -82,21 +89,25 @@ def _hashed(raster: Raster, *levels: str) -> list[bytes]:
 
 
 def _update_in_turn(updates: list[Callable[[Any], None]], band: memoryview) -> None:
-    if len(band) >= BESIDE and len(updates) == 2 and processor_idle():
-        first, second = updates
+    if len(band) >= BESIDE and processor_idle():
+        *others, last = updates
         done: list[bool] = []
-        beside = threading.Thread(target=lambda: done.append(second(band) is None))
+        beside = threading.Thread(target=lambda: done.append(last(band) is None))
         try:
             beside.start()
         except RuntimeError:  # no thread to be had: TasksMax, or the memory limit
-            second(band)
-            first(band)
+            last(band)
+            _by_chunks(others, band)
             return
-        first(band)
+        _by_chunks(others, band)
         beside.join()
         if not done:
             raise RuntimeError("a digest was not finished")
         return
+    _by_chunks(updates, band)
+
+
+def _by_chunks(updates: Sequence[Callable[[Any], None]], band: memoryview) -> None:
     for start in range(0, len(band), CHUNK):
         chunk = band[start : start + CHUNK]
         for update in updates:

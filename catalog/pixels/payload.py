@@ -93,26 +93,33 @@ _YCBCR_TABLES: Final = (
 def tiff_payload(view: memoryview, walk: Walk, frames: Sequence[Frame]) -> tuple[bytes | None, str | None]:
     """``pay1`` of a TIFF over its counted frames, or None and why."""
     chosen = [frame for frame in frames if frame.counted]
-    size = len(view)
-    total = 0
-    for frame in chosen:
-        assert frame.tiff is not None
-        if frame.defects:
-            return None, f"damaged: {frame.defects[0]}"
-        if frame.tiff.compression == 6:
-            return None, "old-style JPEG keeps its tables outside its strips"
-        total += sum(frame.tiff.counts)
-    if total > 2 * size:
-        # Honest files share a blank tile now and then; hashing one segment a million times is a trap.
-        return None, "segments overlap: together they are longer than the file"
-    if walk.limited is not None or walk.defects:
-        return None, walk.limited or f"damaged: {walk.defects[0]}"
+    reason = tiff_without_payload(view, walk, chosen)
+    if reason is not None:
+        return None, reason
     payload = Payload("TIFF")
     payload.numbers("images", [len(chosen)])
     for frame in chosen:
         _tiff_fields(payload, walk, frame)
         payload.joined("segments", tiff_segments(view, frame))
     return payload.digest(), None
+
+
+def tiff_without_payload(view: memoryview, walk: Walk, chosen: Sequence[Frame]) -> str | None:
+    """Why there is no ``pay1`` of a TIFF of these counted frames; None when there is one."""
+    total = 0
+    for frame in chosen:
+        assert frame.tiff is not None
+        if frame.defects:
+            return f"damaged: {frame.defects[0]}"
+        if frame.tiff.compression == 6:
+            return "old-style JPEG keeps its tables outside its strips"
+        total += sum(frame.tiff.counts)
+    if total > 2 * len(view):
+        # Honest files share a blank tile now and then; hashing one segment a million times is a trap.
+        return "segments overlap: together they are longer than the file"
+    if walk.limited is not None or walk.defects:
+        return walk.limited or f"damaged: {walk.defects[0]}"
+    return None
 
 
 def tiff_before_segments(walk: Walk, frame: Frame) -> hashlib._Hash:

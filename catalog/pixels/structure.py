@@ -7,7 +7,8 @@ against this, never the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Final
@@ -90,6 +91,23 @@ class Frame:
     """Proof of damage to this image alone; those of counted frames are in ``Structure.defects``, too."""
 
 
+@dataclass(slots=True)
+class Unfinished:
+    """A ``pay1`` digest without its last part: the samples of an uncompressed image, as they stand in the file."""
+
+    before: hashlib._Hash
+    segments: Sequence[memoryview]
+    finished: hashlib._Hash | None = None
+
+    def digest(self) -> bytes:
+        """The whole digest, from the file where nobody has finished it."""
+        if self.finished is None:
+            self.finished = self.before.copy()
+            for segment in self.segments:
+                self.finished.update(segment)
+        return self.finished.digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Structure:
     """One image file as its headers describe it. ``frames`` is never empty."""
@@ -107,6 +125,8 @@ class Structure:
     payload_reason: str | None = None
     defects: tuple[str, ...] = ()
     """Proof of damage, in words: a segment beyond the end, a CRC or Adler-32 that is wrong, truncation."""
+    unfinished: Unfinished | None = None
+    """In place of ``payload``, where the samples are its last part and whoever hashes them may finish it."""
     detail: dict[str, Any] = field(default_factory=dict)
     """What the format's own decoder module wants to know (PNG: color_type, bit_depth, trns, actl …)."""
 
@@ -118,24 +138,31 @@ class Wanted:
     full_values: bool = False
     payload: bool = True
     checksums: bool = True
+    unfinished: bool = False
 
 
 def parse(
-    data: bytes | memoryview, *, full_values: bool = False, payload: bool = True, checksums: bool = True
+    data: bytes | memoryview,
+    *,
+    full_values: bool = False,
+    payload: bool = True,
+    checksums: bool = True,
+    unfinished: bool = False,
 ) -> Structure:
     """What the file says of itself. ``NotAnImage`` with a plain reason when it is no image that we know.
 
     ``full_values``: no ``Tag.raw`` is cut. ``payload``: compute the ``pay1`` digest (one SHA-256 over the
     compressed image); without it both ``payload`` and ``payload_reason`` are None. ``checksums``: inflate the
     image data of a PNG to check their Adler-32 and length (CRCs are always checked); for TIFF there is
-    ``tiff_segments.tiff_deflate_defects``. ``detail["notes"]`` holds oddities that touch no sample.
+    ``tiff_segments.tiff_deflate_defects``. ``unfinished``: the caller reads the samples anyway, and finishes the
+    digest of a large uncompressed image with them. ``detail["notes"]`` holds oddities that touch no sample.
     """
     view = memoryview(data)
     name = sniff(view)
     parser = _parsers().get(name) if name is not None else None
     if parser is None:
         raise unknown(view, name)
-    return parser(view, Wanted(full_values, payload, checksums))
+    return parser(view, Wanted(full_values, payload, checksums, unfinished))
 
 
 @cache

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from catalog.pixels.payload import tiff_before_segments, tiff_payload, tiff_segments
-from catalog.pixels.structure import Frame, Structure, TiffFrame, Wanted
+from catalog.pixels.payload import (
+    tiff_before_segments,
+    tiff_payload,
+    tiff_segments,
+    tiff_without_payload,
+)
+from catalog.pixels.structure import Frame, Structure, TiffFrame, Unfinished, Wanted
 from catalog.pixels.tagnames import compression_name
 from catalog.pixels.tiff import Walk, walk
 from catalog.pixels.tiff_frames import tiff_frames
 from catalog.pixels.tiff_model import PREDICTED
 from catalog.pixels.tiff_patterns import PATTERNS_LIMIT
+from catalog.pixels.tiff_raster import stored_bands
 from catalog.terms import Fidelity, Layout
 
+_LARGE = 1 << 20
+"""Bytes of samples that do not stay in the cache from one hash to the next."""
 _SUBSAMPLING = {
     (1, 1): "4:4:4",
     (2, 1): "4:2:2",
@@ -52,7 +60,8 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
     container = "BigTIFF" if found.big else "TIFF"
     layouts = [_layout(frame, container, found.order) for frame in images]
     orientation = main.number(274, 0) or outer.number(274, 1)
-    digest, reason = tiff_payload(view, found, frames) if wanted.payload else (None, None)
+    unfinished = _unfinished(view, found, frames) if wanted.unfinished else None
+    digest, reason = tiff_payload(view, found, frames) if wanted.payload and not unfinished else (None, None)
     structure = Structure(
         format="TIFF",
         frames=frames,
@@ -62,6 +71,7 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
         icc=main.raw(34675) or outer.raw(34675) or None,
         payload=digest,
         payload_reason=reason,
+        unfinished=unfinished,
         defects=(*found.defects, *defects),
         detail={"notes": tuple(found.notes), "big": found.big, "byte_order": found.order},
     )
@@ -71,6 +81,24 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
             known.clear()
         known[key] = _Alike(structure, tiff_before_segments(found, first), first)
     return structure
+
+
+def _unfinished(view: memoryview, found: Walk, frames: Sequence[Frame]) -> Unfinished | None:
+    """``pay1`` of one large image whose segments are its samples, one after the other, for whoever hashes these."""
+    frame = frames[0]
+    tiff = frame.tiff
+    if len(frames) > 1 or tiff is None or tiff.compression != 1 or sum(tiff.counts) < _LARGE:
+        return None
+    bands = stored_bands(frame, view)
+    if (
+        bands is None
+        or sum(map(len, bands)) != sum(tiff.counts)
+        or (found.order == "big" and tiff.bits[0] > 8)
+    ):
+        return None
+    if tiff_without_payload(view, found, frames) is not None:
+        return None
+    return Unfinished(tiff_before_segments(found, frame), tiff_segments(view, frame))
 
 
 @dataclass(frozen=True, slots=True)
