@@ -363,5 +363,8 @@ WEIGHTS: Final = {
     **{"rename_folder": 3, "swap_folders": 3, "make_deep": 2, "remove_folder": 1, "move_folder_out": 1},
     **{"move_folder_in": 2},
 }
-RENAMES: Final = ("rename", "rename_case", "swap", "rotate", "rename_folder", "swap_folders")
+RENAMES: Final = (
+    *("rename", "rename_case", "swap", "rotate", "touch"),
+    *("rename_folder", "swap_folders", "make_deep"),
+)
 """Nothing gets lost, nothing is new."""

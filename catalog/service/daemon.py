@@ -159,9 +159,11 @@ class Daemon:
         """time.monotonic() up to which all that was heard of is inspected, or on its way: what a name held before
         may have gone to any of those. Nobody waits for the rest for longer than for an absence."""
         settings, now = self.session.settings, time.monotonic()
-        heard = min((watch.unseen_since() for watch in self.watches.values()), default=math.inf)
-        if self.session.in_flight > DUE_LIMIT // 2:
-            heard = -math.inf
+        heard = min(
+            self.session.heard_until(),
+            *(watch.unseen_since() for watch in self.watches.values()),
+            math.inf,
+        )
         return max(
             now - settings.absence_seconds, min(heard, now - PAIRING_SECONDS - settings.settle_seconds)
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from enum import Enum
+from typing import NamedTuple
 
 from catalog.backlog import Due
 from catalog.record import FileRow
@@ -20,6 +22,17 @@ from catalog.watch.sight import Seen
 from catalog.watch.walk import Look
 
 
+class News(NamedTuple):
+    """What was heard of a path that is in the backlog."""
+
+    freed: Freed = Freed.PERHAPS
+    since: float = math.inf
+    """time.monotonic() of the first news; infinity when nobody remembers."""
+
+    def joined(self, later: News) -> News:
+        return News(max(self.freed, later.freed), min(self.since, later.since))
+
+
 class Found(Enum):
     """What is at the path."""
 
@@ -29,15 +42,16 @@ class Found(Enum):
 
 
 def examine(
-    session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes], *, freed: Freed
+    session: Session, root: Root, due: Due, tally: Tally, borders: frozenset[bytes], *, news: News
 ) -> Found:
     """Have the path inspected if it is not as recorded, suspected if it is not there; else it is done with.
 
     ``borders``: absolute folders where another file system is mounted. Events come from there, walks do not go
-    there, and the files are another share's. ``freed``: since it was inspected last.
+    there, and the files are another share's. ``news``: what was heard of it.
     """
     path, absolute = due.path, os.path.join(root.path, due.path)
     if session.waiting_for(due.root_id, path):
+        session.heard_more((due.root_id, path), news.freed)
         return Found.FILE
     if any(absolute.startswith(border + b"/") for border in borders):
         session.backlog.acknowledge(due)
@@ -61,7 +75,7 @@ def examine(
         session.backlog.acknowledge(due)
     else:
         job = Job(due.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, Plan(tally, due=due, heard=True, freed=freed))
+        session.submit(job, Plan(tally, due=due, heard=True, freed=news.freed, heard_at=news.since))
     return Found.FILE
 
 

@@ -51,6 +51,11 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def plan(self, key: Key) -> Plan | None:
+        """Why a path waits here, if it does."""
+        arrival = self._waiting.get(key)
+        return None if arrival is None else arrival.plan
+
     def count_in(self, key: Key, tally: Tally) -> bool:
         """Whether a path waits here. What becomes of it counts in this tally from now on: of the walk that came to
         it last, and not of the event that happened to be quicker."""

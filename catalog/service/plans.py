@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,6 +75,8 @@ class Plan:
     """An audit that has read the file to compare it; what it finds is its own to judge."""
     heard: bool = False
     """It comes from the backlog: an event spoke of it, and has settled."""
+    heard_at: float = math.inf
+    """time.monotonic() of the first news of it; infinity when it was found by a walk."""
     freed: Freed = Freed.PERHAPS
     """Whether its name was free since it was looked at last."""
     run_id: int | None = None

@@ -29,6 +29,7 @@ from catalog.service.sights import Sights
 from catalog.store.codes import ROOT_STATE
 from catalog.store.engine import writing_engine
 from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
+from catalog.watch.hints import Freed
 from catalog.watch.mounts import MountTrust
 from catalog.watch.selection import Selection
 from catalog.watch.sight import Sight
@@ -193,6 +194,21 @@ class Session:
             ),
             default=math.inf,
         )
+
+    def heard_until(self) -> float:
+        """time.monotonic() up to which all that was heard of, and was on its way, has been inspected."""
+        waiting = (plan for _, _, plan in self._retried.values())
+        return min((plan.heard_at for plan in (*self._plans.values(), *waiting)), default=math.inf)
+
+    def heard_more(self, key: Key, freed: Freed) -> None:
+        """News of a path that is in flight, waits for its retry, or was put aside."""
+        for plan in (
+            self._plans.get(key),
+            self._retried.get(key, (0, None, None))[2],
+            self.arrivals.plan(key),
+        ):
+            if plan is not None:
+                plan.freed = max(plan.freed, freed)
 
     def busy(self, tally: Tally | None = None) -> bool:
         """Whether anything is in flight or waits for its retry (of the plans that count in ``tally``)."""

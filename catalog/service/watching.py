@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import deque
@@ -14,13 +15,13 @@ from catalog.backlog import Due
 from catalog.record.roots import Root
 from catalog.service.absence import Answer, confirm_absences
 from catalog.service.events import Events
-from catalog.service.examining import Found, examine
+from catalog.service.examining import Found, News, examine
 from catalog.service.plans import Tally
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.session import Session
 from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
-from catalog.watch.hints import Freed, Hints
+from catalog.watch.hints import Hints
 from catalog.watch.mounts import borders_below
 from catalog.watch.polling import DUTY, Retries
 from catalog.watch.settle import Settler, writer_probe
@@ -40,6 +41,8 @@ class PassRequest:
     starts: tuple[bytes, ...]
     order: int
     """When it was asked for: ``Session.next_order``."""
+    heard_at: float = math.inf
+    """time.monotonic() of the first news of what is walked; infinity when nothing was heard."""
     progress: Callable[[Tally, Phase], None] = lambda _tally, _phase: None
     finished: Callable[[Reconcile | None, str | None], None] | None = None
     """Told the outcome, when somebody waits for it (another process): what is missing is then judged at its end,
@@ -82,8 +85,10 @@ class ShareWatch:
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
-        self._freed: dict[bytes, Freed] = {}
-        """Of paths in the backlog: whether they were free for a while."""
+        self._news: dict[bytes, News] = {}
+        """Of paths in the backlog, of which nothing was examined yet."""
+        self._subtrees_since = math.inf
+        """time.monotonic() of the first news of those."""
         self._retries = Retries(
             self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
         )
@@ -108,7 +113,9 @@ class ShareWatch:
 
     def unseen_since(self) -> float:
         """time.monotonic() of the oldest news that is not in the backlog yet, of whoever is not still writing."""
-        return min(self.hints.oldest(), self._settler.oldest())
+        news = min((each.since for each in self._news.values()), default=math.inf)
+        walked = self._current[1].heard_at if self._current is not None else math.inf
+        return min(self.hints.oldest(), self._settler.oldest(), self._subtrees_since, walked, news)
 
     @property
     def expecting(self) -> bool:
@@ -153,7 +160,7 @@ class ShareWatch:
         """Have a folder compared with the record for somebody who waits for it."""
         order = self.session.next_order()
         self.session.asked.add(order)
-        self._passes.append(PassRequest((start,), order, progress, finished))
+        self._passes.append(PassRequest((start,), order, progress=progress, finished=finished))
 
     def _dismiss(self, why: str) -> None:
         """Tell those who wait that there will be no pass."""
@@ -163,8 +170,9 @@ class ShareWatch:
             if request.finished is not None:
                 request.finished(None, why)
         self.session.asked.difference_update((self._whole, *self._subtrees.values()))
-        self._whole = 0
+        self._whole, self._subtrees_since = 0, math.inf
         self._subtrees.clear()
+        self._news.clear()
 
     def tick(self) -> bool:
         """Do what is due, for a moment. Whether there is more to do at once."""
@@ -256,14 +264,16 @@ class ShareWatch:
         if not ready:
             return
         changes = []
-        for path, subtree, freed in ready:
+        for path, subtree, freed, since in ready:
             if not path:
                 self._hurry()
             elif subtree:
                 self._ask_subtree(path)
+                self._subtrees_since = min(self._subtrees_since, since)
             else:
                 changes.append(Change(self.root_id, path, Reason.EVENT))
-                self._freed[path] = max(freed, self._freed.get(path, freed))
+                news = News(freed, since)
+                self._news[path] = self._news.get(path, news).joined(news)
         if changes:
             self._keep(changes)
 
@@ -282,8 +292,8 @@ class ShareWatch:
 
     def examine(self, due: Due) -> None:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
-        freed = self._freed.pop(due.path, Freed.PERHAPS)
-        found = examine(self.session, self.root, due, self.tally, self._borders, freed=freed)
+        news = self._news.pop(due.path, News())
+        found = examine(self.session, self.root, due, self.tally, self._borders, news=news)
         if found is Found.FOLDER:
             self._ask_subtree(due.path)
         elif found is Found.TROUBLE:
@@ -342,6 +352,8 @@ class ShareWatch:
             request = PassRequest(starts, order)
         else:
             return None
+        if request.finished is None:
+            request.heard_at, self._subtrees_since = self._subtrees_since, math.inf
         if b"" in request.starts:
             self._hurried = False
             session.asked.discard(self._whole)

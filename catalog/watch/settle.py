@@ -29,6 +29,8 @@ class Settled(NamedTuple):
     path: bytes
     subtree: bool
     freed: Freed = Freed.NEVER
+    since: float = 0.0
+    """When it was first heard of."""
 
 
 class Settler:
@@ -112,7 +114,7 @@ class Settler:
             if again is None:
                 del self._traces[path], self._deadlines[path]
                 self._looks.pop(path, None)
-                settled.append(Settled(path, trace.subtree, trace.freed))
+                settled.append(Settled(path, trace.subtree, trace.freed, trace.first_seen))
             else:
                 self._push(path, again)
         folders = {each.path for each in settled if each.subtree}
