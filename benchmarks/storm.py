@@ -7,7 +7,9 @@ written in every manner, renamed, exchanged, linked, moved between the shares an
 that the daemon is killed, restarted, frozen over bursts and over more events than the kernel's queue holds, runs
 out of kernel watches, loses a share and gets it back, and may not read a folder for a while. Every twelve seconds
 the storm rests, and the record is held against the disk and against the storm's own memory of which file went
-where. Prints a line a seed; exit code 1 when something was wrong, with what it was.
+where. ``late``: what had to wait for the periodic walk, which comes once a minute here. ``followed``: files that
+nobody wrote between two rests, whose histories must be theirs at the second. Prints a line a seed; exit code 1
+when something was wrong, with what it was.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ KINDS = (
     *("missing", "ghosts", "wrong digests", "false deletions", "false moves", "lost histories"),
     *("unsettled", "errors"),
 )
-COLUMNS = ("seed", "operations", "faults", "rests", "longest", "files", *KINDS)
+COLUMNS = ("seed", "operations", "faults", "rests", "longest", "late", "files", "followed", *KINDS)
 
 
 def storm(folder: str, seed: int, minutes: float) -> dict[str, Any]:
@@ -64,7 +66,12 @@ def main() -> int:
             report = storm(folder, seed, arguments.minutes)
         found = report["found"]
         told = [seed, report["operations"], report["faults"], len(report["rests"]), max(report["rests"])]
-        told += [report["files"], *(len(found.get(kind, ())) for kind in KINDS)]
+        told += [
+            len(report["late"]),
+            report["files"],
+            report["followed"],
+            *(len(found.get(kind, ())) for kind in KINDS),
+        ]
         print(" | ".join(map(str, told)), flush=True)
         for kind, words in found.items():
             for each in words:

@@ -31,7 +31,7 @@ writer_quiet_seconds = 2.0
 absence_seconds = 4.0
 guard_interval_seconds = 0.2
 poll_interval_seconds = 1.0
-reconcile_interval_seconds = 3600
+reconcile_interval_seconds = 60
 cookie_seconds = 0.5
 mass_missing_files = 100000
 mass_change_files = 100000
@@ -41,6 +41,9 @@ WATCHES: Final = "/proc/sys/user/max_inotify_watches"
 MANY: Final = 100_000
 ROUND_SECONDS: Final = 12.0
 REST_SECONDS: Final = 90.0
+PROMPT_SECONDS: Final = 20.0
+"""Rests that end later needed the periodic walk: the kernel tells nothing of a write under a name that is not
+catalogued, and whose file has another name that is."""
 KINDS: Final = {
     "missing": "not recorded",
     "ghosts": "recorded, and not there",
@@ -87,6 +90,10 @@ class Siege:
         self.faults: Counter[str] = Counter()
         self.found: dict[str, list[str]] = {"errors": []}
         self.rests: list[float] = []
+        self.followed = 0
+        """Files that nobody wrote between two rests, and whose histories must be theirs at the second."""
+        self.late: list[str] = []
+        """What was not recorded yet when a rest had lasted for ``PROMPT_SECONDS``."""
 
     # ---------------------------------------------------------------------------------------- daemon
 
@@ -230,6 +237,7 @@ class Siege:
             self.start()
         now, began = moment(self.storm), time.monotonic()
         said: list[str] = ["nothing was asked yet"]
+        late: list[str] = []
         while said and time.monotonic() < began + REST_SECONDS:
             time.sleep(0.3)
             assert self._daemon is not None
@@ -241,11 +249,14 @@ class Siege:
                 said += [f"in the backlog: {row['path']!r}" for row in self.ask("SELECT * FROM job")]
             except Exception as error:  # noqa: BLE001 - there is no catalogue yet
                 said = [repr(error)]
+            if not late and said and time.monotonic() >= began + PROMPT_SECONDS:
+                self.late += (late := said)
         self.rests.append(time.monotonic() - began)
         for words in said:
             kind = next((kind for kind, start in KINDS.items() if words.startswith(start)), "unsettled")
             self.found.setdefault(kind, []).append(words)
         if judged is not None and not said:
+            self.followed += sum(body in judged[1] for body in self.storm.constant)
             for kind, words in of_the_round(self.ask, self._translate, self.storm, *judged).items():
                 self.found.setdefault(kind, []).extend(words)
 
@@ -261,6 +272,8 @@ class Siege:
             "kinds of fault": dict(self.faults),
             "files": len(self.storm.inside()),
             "rests": [round(seconds, 1) for seconds in self.rests],
+            "late": self.late,
+            "followed": self.followed,
             "found": self.found,
         }
 
