@@ -108,18 +108,27 @@ def _update_in_turn(updates: list[Callable[[Any], None]], band: memoryview) -> N
 
 
 def _by_chunks(updates: Sequence[Callable[[Any], None]], band: memoryview) -> None:
-    for start in range(0, len(band), CHUNK):
-        chunk = band[start : start + CHUNK]
+    size = CHUNK if len(updates) > 1 else len(band)
+    for start in range(0, len(band), size):
+        chunk = band[start : start + size]
         for update in updates:
             update(chunk)
 
 
 def processor_idle() -> bool:
-    """Whether one of the processors that we may use has had nothing to do of late (the average of a minute)."""
+    """Whether one of the processors that we may use has nothing to do now, and had not much of late."""
     try:
-        return os.getloadavg()[0] <= len(os.sched_getaffinity(0)) - 1
-    except OSError:
+        with open("/proc/loadavg", "rb") as file:
+            return room_in(file.read(), len(os.sched_getaffinity(0)))
+    except (OSError, ValueError):
         return False
+
+
+def room_in(load: bytes, processors: int) -> bool:
+    """Whether ``/proc/loadavg`` tells of an idle processor. What runs at this moment alone would be chance; the average
+    of a minute alone takes our own second thread for somebody else's work."""
+    average, _, _, tasks, *_ = load.split()
+    return int(tasks.partition(b"/")[0]) < processors and float(average) <= processors - 0.5
 
 
 # --------------------------------------------------------------------------------------- rule 10: the view

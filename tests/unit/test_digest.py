@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from catalog.pixels.digest import BESIDE, combined, frame_digests, oriented, view_of
+from catalog.pixels import digest
+from catalog.pixels.digest import BESIDE, combined, frame_digests, oriented, room_in, view_of
 from catalog.pixels.raster import Raster, storage
 
 
@@ -64,19 +64,35 @@ def test_large_rasters_take_both_hashes_in_turn_and_stay_the_same() -> None:
     assert view == defined("view1", "rgb", "u8", array)
 
 
-@pytest.mark.parametrize("load", [0.0, 99.0])
+@pytest.mark.parametrize(
+    ("load", "processors", "idle"),
+    [
+        (b"0.10 2.00 3.00 1/240 4711\n", 2, True),
+        (b"1.30 1.20 1.10 1/240 4711\n", 2, True),
+        (b"0.10 0.10 0.10 2/240 4711\n", 2, False),
+        (b"1.90 0.10 0.10 1/240 4711\n", 2, False),
+        (b"0.10 0.10 0.10 1/240 4711\n", 1, False),
+        (b"5.00 5.00 5.00 5/240 4711\n", 8, True),
+    ],
+)
+def test_a_processor_is_idle_that_has_no_work_now_and_had_little_of_late(
+    load: bytes, processors: int, idle: bool
+) -> None:
+    assert room_in(load, processors) is idle
+
+
+@pytest.mark.parametrize("idle", [True, False])
 def test_an_idle_processor_takes_one_of_the_hashes_and_they_stay_the_same(
-    load: float, monkeypatch: pytest.MonkeyPatch
+    idle: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[threading.Thread] = []
     start = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", lambda thread: (started.append(thread), start(thread))[1])
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(digest, "processor_idle", lambda: idle)
     array = np.arange(BESIDE + 2400, dtype=np.uint32).astype(np.uint8).reshape(-1, 8, 1)
     found = frame_digests(Raster.of("gray", "u8", array))
     assert found == (defined("pix1", "gray", "u8", array), defined("view1", "gray", "u8", array))
-    assert len(started) == (0 if load else 1)
+    assert len(started) == (1 if idle else 0)
     assert not any(thread.is_alive() for thread in started)
 
 
@@ -85,8 +101,7 @@ def test_without_a_thread_to_be_had_the_hashes_are_the_same(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(digest, "processor_idle", lambda: True)
     array = np.zeros((BESIDE, 1, 1), np.uint8)
     found = frame_digests(Raster.of("gray", "u8", array))
     assert found == (defined("pix1", "gray", "u8", array), defined("view1", "gray", "u8", array))
