@@ -18,6 +18,7 @@ from catalog.service.session import Session
 from catalog.service.signals import Stop
 from catalog.store import chain, recount
 from tests.asking import Asking
+from tests.waiting import PATIENCE
 
 QUICK = Settings(
     workers=1,
@@ -78,7 +79,7 @@ class Watching:
 
     def until(self, predicate: Callable[[], Any], timeout: float = 20.0) -> None:
         """Let the daemon run until the predicate holds; fail after ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         held = False
 
         def over() -> bool:

@@ -16,6 +16,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 OWN_MOUNTS = ("unshare", "-Urm")
@@ -113,7 +115,7 @@ def run_scenario(
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder), **environment},
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=110 * PATIENCE,
             check=False,
         )
     )

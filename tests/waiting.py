@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+PATIENCE = 10 if os.environ.get("CATALOG_FULL_SIZE") else 1
+"""Tests at their full size take longer."""
+
+
+def sized(usual: int, full: int) -> int:
+    """A number of files, kills, seconds …; the full one with CATALOG_FULL_SIZE in the environment. Give
+    ``pytest --timeout=0`` then."""
+    return full if PATIENCE > 1 else usual
 
 
 def until(predicate: Callable[[], T], timeout: float = 5.0, interval: float = 0.01, what: str = "") -> T:
@@ -14,7 +24,7 @@ def until(predicate: Callable[[], T], timeout: float = 5.0, interval: float = 0.
 
     The last exception of the predicate, or its last value, stands in the failure, and ``what`` was waited for.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while True:
         trouble: Exception | None = None
         value: Any = None

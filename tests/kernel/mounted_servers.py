@@ -34,9 +34,9 @@ def server_is_killed(base: Path, start: Callable[[Path, Path], Callable[[], None
         home.add(share)
         watching.until(lambda: true_to(home, store), 60.0)
         assert home.ask("SELECT mode FROM root") == [{"mode": "poll"}]
-        fill(store, number // 2, first=1000)
+        fill(store, number // 2, first=10_000)
         for shade in range(0, number, 2):
-            picture(store / f"{shade % 7}" / f"{shade}.tif", 2000 + shade)
+            picture(store / f"{shade % 7}" / f"{shade}.tif", 20_000 + shade)
         watching.until(lambda: true_to(home, store), 60.0)
         assert home.ask.events("missing", "moved") == []
         kill()

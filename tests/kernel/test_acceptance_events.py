@@ -16,6 +16,7 @@ from catalog.watch.hints import Sign
 from tests.acceptance import assert_record_is_truth, untrue
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
+from tests.waiting import sized
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +168,7 @@ def test_a_mass_of_deletions_is_held_and_fewer_are_believed(
     tmp_path: Path, share: Path, share_of_files: float
 ) -> None:
     """T12"""
-    number = 2000
+    number = sized(2000, 10_000)
     for shade in range(number):
         picture(share / f"{shade % 20}" / f"{shade}.tif", shade)
     with cataloguing_in(tmp_path) as home:

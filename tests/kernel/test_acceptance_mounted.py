@@ -9,6 +9,7 @@ import pytest
 from tests.kernel.mounted_servers import SERVED
 from tests.kernel.mounted_shares import CLOSED, QUICK, SLOW
 from tests.mounting import OWN_PROCESSES, namespaces, run_scenario, unprivileged
+from tests.waiting import sized
 
 MODULE = {each.__name__: each.__module__ for each in (*QUICK, *SLOW, *SERVED, *CLOSED)}
 """Scenario → the program that plays it."""
@@ -22,7 +23,7 @@ def test_mounted(scenario: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", [each.__name__ for each in (*SLOW, *SERVED)])
 def test_mounted_at_length(scenario: str, tmp_path: Path) -> None:
-    run_scenario(namespaces(OWN_PROCESSES), MODULE[scenario], scenario, tmp_path, FILES="600")
+    run_scenario(namespaces(OWN_PROCESSES), MODULE[scenario], scenario, tmp_path, FILES=str(sized(600, 2000)))
 
 
 @pytest.mark.slow

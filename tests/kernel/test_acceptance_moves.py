@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance import assert_record_is_truth, untrue
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
+from tests.waiting import sized
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +78,7 @@ def test_swaps_of_two_folders_keep_every_history(home: Cataloguing, share: Path,
         assert_all_followed(home, before)
 
 
-@pytest.mark.parametrize("number", [60, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [60, pytest.param(sized(3000, 5000), marks=pytest.mark.slow)])
 def test_renamed_files_keep_their_histories(home: Cataloguing, share: Path, number: int) -> None:
     """T15: as many renames of files as there are files, quicker than anybody can follow."""
     for shade in range(number):
