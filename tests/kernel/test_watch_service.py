@@ -231,6 +231,19 @@ def test_killed_daemon_loses_nothing(watching: Watching) -> None:
     assert watching.ask.record() == truth(watching.share)
 
 
+def test_nothing_is_left_of_a_killed_daemon_by_the_next_one(watching: Watching, eventually: Any) -> None:
+    cookies = f"{watching.cli.database.name}.cookie-*"
+    (before,) = watching.cli.database.parent.glob(cookies)
+    os.kill(watching.process.pid, signal.SIGKILL)
+    watching.process.wait()
+    assert before.is_dir()
+    with watching.cli.start("watch", watching.share, stderr=subprocess.DEVNULL) as another:
+        eventually(lambda: (found := list(before.parent.glob(cookies))) and before not in found, 20.0)
+        another.send_signal(signal.SIGTERM)
+        assert another.wait(20) == 0
+    assert list(before.parent.glob(cookies)) == []
+
+
 def test_service_manager_is_told_ready_status_and_stopping(
     catalog_cli: Any, share: Path, tmp_path: Path
 ) -> None:
