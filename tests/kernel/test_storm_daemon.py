@@ -31,6 +31,9 @@ def test_record_equals_the_disk_at_every_rest_of_a_storm_with_faults(tmp_path: P
         check=True,
     )
     report = json.loads(done.stdout)
-    # A swap of which the halves are heard far apart may begin a new history; that is no promise, and counted.
-    assert {kind: said for kind, said in report["found"].items() if said and kind != "lost histories"} == {}
+    lost = report["found"].pop("lost histories")
+    assert {kind: said for kind, said in report["found"].items() if said} == {}
+    # A daemon that is killed, frozen or without watches hears of a swap by halves: a few files in a thousand get a new
+    # history (benchmarks/README.md).
+    assert len(lost) <= 1 + report["followed"] // 100, lost
     assert report["operations"] > 50 and report["faults"] > 0
