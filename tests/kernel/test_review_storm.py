@@ -15,7 +15,7 @@ from tests.storm_judging import differences, moment, of_the_round, recorded
 
 
 def stormed(
-    folder: Path, seed: int, *, turns: int, only: Sequence[str] | None = None, absence_seconds: float = 1.0
+    folder: Path, seed: int, *, turns: int, only: Sequence[str] | None = None, absence_seconds: float = 4.0
 ) -> dict[str, list[str]]:
     """What was wrong after some turns of a daemon with an operation or two, or none, between them."""
     shares = [folder / "one", folder / "two"]
