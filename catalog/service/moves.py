@@ -121,7 +121,7 @@ class Arrivals:
             if other.root_id == job.root_id
             and other.path != job.path
             and holds(self._recorder, other, inspection.sha256)
-            and (self._is_only_name(inspection, other) or self._place(other) in _LEFT)
+            and self._is_gone(inspection, other)
         ]
         return found[0] if len(found) == 1 else None
 
@@ -146,9 +146,14 @@ class Arrivals:
         self._news = True
         return True
 
+    def _is_gone(self, inspection: Inspection, other: FileRow) -> bool:
+        place = self._place(other)
+        return place in _LEFT or (place is Place.UNKNOWN and self._is_only_name(inspection, other))
+
     def _is_only_name(self, inspection: Inspection, other: FileRow) -> bool:
         """Whether the file that was inspected is the one of a row with the same content on the same disk, and has no
-        other name: then it has left the row's path, also when nothing can be told of that path now."""
+        other name: then it has left the row's path, where nothing can be told of that path now. Never to be believed
+        against what is seen there: a btrfs snapshot inside a share repeats the inodes of what it was taken of."""
         stat = inspection.stat
         assert stat is not None
         return (
@@ -211,7 +216,8 @@ class Arrivals:
         for arrival in ready:
             self._look_up(arrival)
         judged = self._pair(ready, by_content=by_content)
-        judged.stale = [arrival for arrival in found if arrival not in set(ready)]
+        true = set(ready)
+        judged.stale = [arrival for arrival in found if arrival not in true]
         self._hold(judged, now - overwriting_seconds, heard_until)
         for arrival in (*(move.arrival for move in judged.moves), *judged.rest, *judged.stale):
             self._drop(arrival.key)
@@ -276,7 +282,12 @@ class Arrivals:
             groups[arrival.sha256].append(arrival)
         judged, single = Judged(), list[Move]()
         for group in groups.values():
-            certain = {row.file_id for a in group for row in a.rows if self._has_left(row, a, there)}
+            certain = {
+                row.file_id
+                for a in group
+                for row in a.rows
+                if places.get(row.file_id) is not Place.SAME and self._has_left(row, a, there)
+            }
             left = {
                 row.file_id: row
                 for arrival in group
@@ -292,7 +303,7 @@ class Arrivals:
             newcomers = [arrival for arrival in others if arrival.row is None and not arrival.back]
             if by_content and len(gone) == 1 and len(newcomers) == 1:
                 single.append(Move(gone[0], newcomers[0]))
-            wait = newcomers if gone and not by_content else ()
+            wait = set(newcomers if gone and not by_content else ())
             judged.rest += [arrival for arrival in others if arrival not in wait]
         self._prove(judged, single)
         return judged
@@ -317,14 +328,14 @@ class Arrivals:
             judged.rest = [arrival for arrival in judged.rest if arrival not in settled]
         roots = {move.row.root_id for move in judged.moves}
         away = {root_id for root_id in roots if not self._standing.share_there(root_id)}
-        lost = [
+        lost = {
             move
             for move in judged.moves
             if move.row.root_id in away.difference([move.arrival.key[0]] if move.certain else ())
             or (not move.certain and self._is_lost(move.row))
-        ]
+        }
+        judged.rest += [move.arrival for move in judged.moves if move in lost]
         judged.moves = [move for move in judged.moves if move not in lost]
-        judged.rest += [move.arrival for move in lost]
 
     def _has_left(self, row: FileRow, arrival: Arrival, there: Mapping[int, bool]) -> bool:
         """Whether a file has surely left its recorded path, because it is the arrival's and has no other name."""
