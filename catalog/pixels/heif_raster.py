@@ -10,7 +10,7 @@ from catalog.pixels.image_raster import announced
 from catalog.pixels.raster import Decoded, Undecodable
 from catalog.pixels.structure import Frame
 
-MISSING: Final = "HEIF: no decoder is installed; install it with: pip install 'pixel-catalog[heif]'"
+MISSING: Final = "HEIF: no decoder is installed; install it with: pip install pillow-heif"
 _TURN: Final = re.compile(rb"(?<=\0\0\0\x09)(?:irot|imir).", re.DOTALL)
 """A property that turns or mirrors: a box of nine bytes, the last of them its angle or axis."""
 

@@ -47,7 +47,7 @@ def migrations_folder() -> Path:
             return folder
     raise CatalogError(
         "this installation has no migrations",
-        hint="install it again: pip install --force-reinstall pixel-catalog",
+        hint="install catalog again, as it was installed before",
     )
 
 
