@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from catalog.record import FileRow
 from catalog.service.plans import Key, Plan
 from catalog.terms import Inspection
+from catalog.watch.hints import Freed
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +38,12 @@ class Arrival:
     @property
     def key(self) -> Key:
         return self.inspection.job.root_id, self.inspection.job.path
+
+    def is_heard_out(self, heard_until: float) -> bool:
+        """Whether all news of before (``heard_until``, time.monotonic(); infinity: nobody listens) was looked at, and
+        none was that a file has left for this path, or this one's for another."""
+        told = self.plan.heard and self.plan.freed is not Freed.RENAMED
+        return told and not self.candidates and self.since <= heard_until < math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -201,9 +201,10 @@ class Arrivals:
 
         A file that was renamed over another recorded one waits ``overwriting_seconds`` more: the other one may
         have been renamed before. So does one whose name was free for a while, until what was heard before it is
-        inspected (``heard_until``, time.monotonic()). ``by_content`` False: not all newcomers have been seen, so
-        no pair is known to be unique; what only its content could tell goes on waiting. Looks at the disk, writes
-        nothing.
+        inspected (``heard_until``, time.monotonic()). What was saved over a file waits for no walk of another
+        share, nor for the first one of its own: that may take days. ``by_content`` False: not all newcomers have
+        been seen, so no pair is known to be unique; what only its content could tell goes on waiting. Looks at the
+        disk, writes nothing.
         """
         now = time.monotonic()
         what = horizon, overwriting_seconds
@@ -211,7 +212,7 @@ class Arrivals:
             return Judged()
         self._news, self._judged_for = False, what
         self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
-        found = self._ready(horizon)
+        found = self._ready(horizon, heard_until)
         ready = [arrival for arrival in found if self._is_true(arrival.inspection)]
         for arrival in ready:
             self._look_up(arrival)
@@ -223,16 +224,22 @@ class Arrivals:
             self._drop(arrival.key)
         return judged
 
-    def _ready(self, horizon: float) -> list[Arrival]:
+    def _ready(self, horizon: float, heard_until: float) -> list[Arrival]:
         groups: dict[bytes, list[Arrival]] = defaultdict(list)
         for arrival in self._waiting.values():
             groups[arrival.sha256].append(arrival)
         return [
             arrival
             for group in groups.values()
-            if all(each.order < horizon for each in group)
+            if all(each.order < horizon or self._is_heard_out(each, heard_until) for each in group)
             for arrival in group
         ]
+
+    def _is_heard_out(self, arrival: Arrival, heard_until: float) -> bool:
+        """Whether events have told of an arrival all that a walk could find."""
+        return arrival.order < self._standing.walked_until(arrival.key[0]) and arrival.is_heard_out(
+            heard_until
+        )
 
     def _is_true(self, inspection: Inspection) -> bool:
         """Whether the path still holds what was inspected: names may change hands again while one waits."""

@@ -25,6 +25,9 @@ class Standing(Protocol):
 
     def trust(self, root_id: int) -> MountTrust: ...
 
+    def walked_until(self, root_id: int) -> float:
+        """The order before which no walk of this root began that may find what events have not told."""
+
     def share_there(self, root_id: int) -> bool:
         """Whether the share is surely there, now."""
 

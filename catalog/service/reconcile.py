@@ -113,7 +113,7 @@ class Reconcile:
         self._starved = False
         """The walk had nothing more to give when it was asked last."""
         self._next_beat = 0.0
-        session.passes.add(self.order)
+        session.passes[self.order] = None if self._fresh else root.root_id
 
     def _listings(self) -> Generator[Listing | None]:
         """None: the next one takes its time; meanwhile something else can be done."""
@@ -340,7 +340,7 @@ class Reconcile:
             return
         if self.phase is Phase.INSPECT:
             self.phase = Phase.SEEN
-            session.passes.discard(self.order)
+            session.passes.pop(self.order, None)
             self._seen_order = session.next_order()
             return
         if session.horizon(asked=False) <= self._seen_order:
@@ -370,7 +370,7 @@ class Reconcile:
     def abandon(self) -> None:
         """Give the pass up; what it would have seen is for the next one."""
         self._walk.close()
-        self.session.passes.discard(self.order)
+        self.session.passes.pop(self.order, None)
         self.phase = Phase.DONE
 
     def finish(self) -> None:

@@ -64,10 +64,10 @@ class Session:
         """Called now and then while something takes its time: a sign of life."""
         self.untouched: set[int] = set()
         """Roots that held no file when their walk began, and into which nothing but it has recorded since."""
-        self.passes: set[int] = set()
-        """Walks that are under way, by their order."""
-        self.asked: set[int] = set()
-        """Walks that are yet to begin, by the order in which they were asked for."""
+        self.passes: dict[int, int | None] = {}
+        """Walks that are under way: order → root, None for the first walk of one, where nothing was to be lost."""
+        self.asked: dict[int, int] = {}
+        """Walks that are yet to begin: the order in which they were asked for → root."""
         self._engine = writing_engine(database)
         self._plans: dict[Key, Plan] = {}
         self._retries: list[tuple[float, int, Key]] = []
@@ -194,6 +194,12 @@ class Session:
             ),
             default=math.inf,
         )
+
+    def walked_until(self, root_id: int) -> float:
+        """The order before which no walk of this root began, or was asked for, that may find what events have not
+        told."""
+        asked = (*self.passes.items(), *self.asked.items())
+        return min((order for order, root in asked if root == root_id), default=math.inf)
 
     def heard_until(self) -> float:
         """time.monotonic() up to which all that was heard of, and was on its way, has been inspected."""

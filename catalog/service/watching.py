@@ -141,7 +141,7 @@ class ShareWatch:
         self.events.clock.hurry()
         if not self._whole:
             self._whole = self.session.next_order()
-            self.session.asked.add(self._whole)
+            self._ask(self._whole)
 
     def stop(self, why: str = "the daemon stopped") -> None:
         """End the event source; what was not yet durable is found by the next start's reconcile."""
@@ -159,17 +159,25 @@ class ShareWatch:
     ) -> None:
         """Have a folder compared with the record for somebody who waits for it."""
         order = self.session.next_order()
-        self.session.asked.add(order)
+        self._ask(order)
         self._passes.append(PassRequest((start,), order, progress=progress, finished=finished))
+
+    def _ask(self, order: int) -> None:
+        """A walk is to come: whoever waits for it waits for this order."""
+        self.session.asked[order] = self.root_id
+
+    def _unask(self, *orders: int) -> None:
+        for order in orders:
+            self.session.asked.pop(order, None)
 
     def _dismiss(self, why: str) -> None:
         """Tell those who wait that there will be no pass."""
         while self._passes:
             request = self._passes.popleft()
-            self.session.asked.discard(request.order)
+            self._unask(request.order)
             if request.finished is not None:
                 request.finished(None, why)
-        self.session.asked.difference_update((self._whole, *self._subtrees.values()))
+        self._unask(self._whole, *self._subtrees.values())
         self._whole, self._subtrees_since = 0, math.inf
         self._subtrees.clear()
         self._news.clear()
@@ -243,7 +251,7 @@ class ShareWatch:
             reconcile.abandon()
             if request.finished is not None:
                 request.order = self.session.next_order()
-                self.session.asked.add(request.order)
+                self._ask(request.order)
                 self._passes.appendleft(request)
 
     def _forget_suspects(self) -> None:
@@ -288,7 +296,7 @@ class ShareWatch:
     def _ask_subtree(self, path: bytes) -> None:
         if path not in self._subtrees:
             order = self._subtrees[path] = self.session.next_order()
-            self.session.asked.add(order)
+            self._ask(order)
 
     def examine(self, due: Due) -> None:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
@@ -330,9 +338,9 @@ class ShareWatch:
             if request.finished is not None:
                 self._passes.appendleft(request)
             else:
-                self.session.asked.discard(request.order)
+                self._unask(request.order)
             raise
-        self.session.asked.discard(request.order)
+        self._unask(request.order)
         return reconcile
 
     def _next_pass(self, now: float) -> PassRequest | None:
@@ -342,12 +350,12 @@ class ShareWatch:
         elif self.events.clock.due(now):
             # It sees them all, and what waits for one of them waits for it.
             orders = [order for order in (self._whole, *self._subtrees.values()) if order]
-            session.asked.difference_update(orders)
+            self._unask(*orders)
             self._subtrees.clear()
             request = PassRequest((b"",), min(orders, default=session.next_order()))
         elif self._subtrees:
             order = min(self._subtrees.values())
-            session.asked.difference_update(self._subtrees.values())
+            self._unask(*self._subtrees.values())
             starts, self._subtrees = outermost(self._subtrees), {}
             request = PassRequest(starts, order)
         else:
@@ -356,7 +364,7 @@ class ShareWatch:
             request.heard_at, self._subtrees_since = self._subtrees_since, math.inf
         if b"" in request.starts:
             self._hurried = False
-            session.asked.discard(self._whole)
+            self._unask(self._whole)
             self._whole = 0
         return request
 
