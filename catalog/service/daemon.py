@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from catalog.record.roots import Root
 from catalog.record.runs import Request
 from catalog.service.audit_daemon import Audits
 from catalog.service.confirming import Confirmation, RequestedConfirmation
-from catalog.service.cookies import cookie_folder
+from catalog.service.cookies import Cookies
 from catalog.service.heart import Heart
 from catalog.service.links import Links
 from catalog.service.metrics import Counters, Metrics
@@ -69,7 +68,7 @@ class Daemon:
         self._next_links = 0.0
         self._stop = stop
         self._heart = Heart(patience_seconds=max(60.0, 3 * session.settings.guard_deadline_seconds))
-        self._cookies = cookie_folder(session.database)
+        self._cookies = Cookies(session.database)
         session.pulse = self._heart.beat
         session.names.heed = True
         session.outcomes.is_written = self._is_written
@@ -243,7 +242,7 @@ class Daemon:
 
     def _watch(self, root: Root) -> ShareWatch:
         opened = self.shares.open(root)
-        watch = ShareWatch(self.session, self.shares, opened, os.fsencode(self._cookies.name))
+        watch = ShareWatch(self.session, self.shares, opened, self._cookies.outside(root.path))
         self.watches[root.root_id] = watch
         with self._heart.patient():
             watch.start()
