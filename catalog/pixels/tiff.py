@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from catalog.pixels.structure import NotAnImage
 from catalog.pixels.tagnames import names_of
-from catalog.pixels.tiff_patterns import PATTERN_BYTES, PATTERNS, Pattern, remember
+from catalog.pixels.tiff_patterns import PATTERNS, Pattern, remember
 from catalog.terms import TAG_RAW_LIMIT, TAG_TYPES, Ifd, IfdKind, Tag
 
 MAX_DIRECTORIES: Final = 65_536
@@ -253,9 +253,9 @@ class _Walker:
         for tag in tags:
             by_code.setdefault(tag.code, tag)
         found = Directory(0, kind, None, 0, tuple(tags), by_code, whole)
-        values = [bytes(self.view[at : at + length]) for _, at, length in outside if length <= PATTERN_BYTES]
-        found.pattern = remember(key, found.tags, by_code, outside, values)
-        found.values = values
+        found.pattern = remember(key, found.tags, by_code, outside, self.view)
+        if found.pattern is not None:
+            found.values = found.pattern.values
         return found
 
     def like(self, pattern: Pattern, kind: IfdKind) -> Directory:

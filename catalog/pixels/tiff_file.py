@@ -18,7 +18,7 @@ from catalog.pixels.tagnames import compression_name
 from catalog.pixels.tiff import Walk, walk
 from catalog.pixels.tiff_frames import tiff_frames
 from catalog.pixels.tiff_model import PREDICTED
-from catalog.pixels.tiff_patterns import PATTERNS_LIMIT
+from catalog.pixels.tiff_patterns import ALIKE_LIMIT
 from catalog.pixels.tiff_raster import stored_bands
 from catalog.terms import Fidelity, Layout
 
@@ -77,7 +77,7 @@ def parse_tiff(view: memoryview, wanted: Wanted) -> Structure:
     )
     # Of compressed files the streams have a say, too.
     if key and digest and not structure.defects and first.tiff is not None and first.tiff.compression == 1:
-        if len(known) >= PATTERNS_LIMIT:
+        if len(known) >= ALIKE_LIMIT:
             known.clear()
         known[key] = _Alike(structure, tiff_before_segments(found, first), first)
     return structure

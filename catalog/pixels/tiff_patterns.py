@@ -14,6 +14,9 @@ from catalog.terms import Tag
 PATTERN_BYTES: Final = 1024
 """Entries of a directory that is remembered, and values outside of them; longer ones are seldom alike."""
 PATTERNS_LIMIT: Final = 256
+ALIKE_LIMIT: Final = 16
+"""Conclusions that are kept for each pattern. Where every file has deciding values of its own they never serve again,
+and would add up to hundreds of megabytes over all patterns."""
 
 _DESCRIBING: Final = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432))
 """Texts that say nothing of the samples: names, makers, times, rights."""
@@ -49,9 +52,12 @@ def remember(
     tags: tuple[Tag, ...],
     by_code: dict[int, Tag],
     outside: list[tuple[int, int, int]],
-    values: list[bytes],
+    view: memoryview,
 ) -> Pattern | None:
-    """Make a pattern of a directory that was read; None when it is too long for one, or something is broken."""
+    """Make a pattern of a directory that was read; None when it is too long for one, or something is broken.
+
+    The values in ``view`` are copied only then: those of a hostile directory may overlap, and be many times the file.
+    """
     codes = [tags[place].code for place, _, _ in outside]
     spent = sum(length for _, _, length in outside)
     if 12 * len(tags) > PATTERN_BYTES or spent > PATTERN_BYTES or not _POINTERS.isdisjoint(codes):
@@ -61,5 +67,6 @@ def remember(
     deciding = [number for number, code in enumerate(codes) if code not in _DESCRIBING]
     if len(PATTERNS) >= PATTERNS_LIMIT:
         PATTERNS.clear()
+    values = [bytes(view[at : at + length]) for _, at, length in outside]
     PATTERNS[key] = pattern = Pattern(tags, by_code, outside, values, deciding, spent)
     return pattern

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from catalog.pixels.structure import NotAnImage, Structure, parse
-from catalog.pixels.tiff_patterns import PATTERNS, PATTERNS_LIMIT
+from catalog.pixels.tiff import walk
+from catalog.pixels.tiff_patterns import ALIKE_LIMIT, PATTERN_BYTES, PATTERNS, PATTERNS_LIMIT
 from tests.unit.tiff_bytes import Page, build, page
 
 
@@ -94,4 +95,20 @@ def test_patterns_are_bounded() -> None:
     assert 0 < len(PATTERNS) <= PATTERNS_LIMIT
     for number in range(3 * PATTERNS_LIMIT):
         told(build(page(tags={282: (5, [(number, 1)])})))
-    assert max(len(pattern.alike) for pattern in PATTERNS.values()) <= PATTERNS_LIMIT
+    assert max(len(pattern.alike) for pattern in PATTERNS.values()) <= ALIKE_LIMIT
+
+
+def test_values_that_overlap_cost_no_more_memory_than_the_file_has_bytes() -> None:
+    """Each tag points to the same bytes, so that copies of all of them would be many times the file."""
+    many = {40_000 + number: (7, bytes(PATTERN_BYTES)) for number in range(3_000)}
+    content = bytearray(build(page(tags=dict.fromkeys(many, (7, b"12345")))))
+    start = int.from_bytes(content[4:8], "little")
+    for at in range(start + 2, start + 2 + 12 * int.from_bytes(content[start : start + 2], "little"), 12):
+        if int.from_bytes(content[at : at + 2], "little") in many:
+            content[at + 4 : at + 8] = PATTERN_BYTES.to_bytes(4, "little")
+            content[at + 8 : at + 12] = (8).to_bytes(4, "little")
+    found = walk(memoryview(content))
+    (directory,) = found.directories
+    assert directory.pattern is None
+    held = sum(len(tag.raw) for tag in directory.tags) + sum(map(len, directory.values))
+    assert held <= 2 * len(content) + 65_536
