@@ -133,11 +133,11 @@ class Rows:
             (signed(inode), size, mtime_ns),
         )
 
-    def names_of(self, inode: int) -> list[FileRow]:
+    def names_of(self, inode: int, limit: int = 1000) -> list[FileRow]:
         """Living files that were last seen with this inode number: the names of one file, if it has several, in all
         shares of its disk; and whoever has the number on another one."""
         return self._files(
-            "WHERE f.inode = ? AND f.presence <> 3 AND r.state <> 3 LIMIT 1000", (signed(inode),)
+            "WHERE f.inode = ? AND f.presence <> 3 AND r.state <> 3 LIMIT ?", (signed(inode), limit)
         )
 
     def by_content(self, sha256: bytes, limit: int = 16) -> list[FileRow]:

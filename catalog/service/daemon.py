@@ -185,6 +185,7 @@ class Daemon:
         session = self.session
         if session.in_flight > DUE_LIMIT // 2 or not session.may_read():
             return False
+        session.names.taken()
         online = [watch.root_id for watch in self.watches.values() if watch.online]
         # Those that are on their way already are given again, and may all be among the first.
         for job in session.backlog.due(DUE_LIMIT + session.waiting, online):

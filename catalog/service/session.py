@@ -354,6 +354,7 @@ class Session:
         """Something in this transaction cannot be recorded. Everything is inspected again, a file at a time;
         the one that fails alone is recorded with the reason."""
         self.recorder.rollback()
+        self.names.forget()
         self.outcomes.expect(())
         lost, self.uncommitted = self.uncommitted, []
         if len(lost) > 1:
@@ -378,6 +379,7 @@ class Session:
         reconcile that must follow; what is in flight comes back by itself."""
         self.recorder.rollback()
         self.uncommitted.clear()
+        self.names.forget()
         self.arrivals.forget()
         self.suspects.clear()
         self.untouched.clear()

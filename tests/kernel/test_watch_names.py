@@ -121,3 +121,28 @@ def test_folder_whose_watch_tells_of_another_path_is_found_out(tmp_path: Path) -
             watching.until(lambda: true(home, share))
             watching.until(lambda: not watch.events.doubtful)
             assert home.ask(walks) == [before], "a folder that was moved out is looked for once"
+
+
+def test_names_that_go_together_ask_for_the_others_once(tmp_path: Path) -> None:
+    """Of a thousand names each, all would be asked for a thousand times; and again when that was rolled back."""
+    share = tmp_path / "share"
+    first = picture(share / "name0.tif", 1)
+    for number in range(1, 30):
+        os.link(first, share / f"name{number}.tif")
+    with cataloguing_in(tmp_path) as home:
+        home.scan(share)
+        session = home.session
+        session.names.heed = True
+        rows = session.recorder.rows.below(1, b"")
+        asked = lambda: session.recorder.batch.question("SELECT max(generation), count(*) FROM job", ())[0]  # noqa: E731
+        for row in rows[:20]:
+            session.suspect(row, "gone")
+        assert asked() == (1, 29)
+        session.names.taken()
+        session.suspect(rows[20], "gone")
+        assert asked() == (2, 30)
+        session.start_over()
+        assert asked()[1] == 0
+        session.names.left(rows[21])
+        assert asked()[1] == 29
+        session.start_over()
