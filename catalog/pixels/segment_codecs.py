@@ -6,6 +6,7 @@ Everything raises what the codec raises; ``tiff_raster`` turns that into a findi
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +55,8 @@ _IMAGES: Final = {
     52546: "jpegxl_decode",
 }
 _SPARE: Final = 4096
+_SHORT: Final = re.compile("Not enough data|not terminated with EOI")
+"""What libtiff says of LZW that ends too early."""
 
 LZW: Final = 5
 NONE: Final = 1
@@ -90,6 +93,38 @@ def expand(compression: int, segment: memoryview, target: Bytes, full: int) -> i
         size = min(len(segment), target.size)
         target[:size] = np.frombuffer(segment[:size], np.uint8)
         return size
+    if compression == LZW:
+        return _expanded_lzw(segment, target, full)
+    return _expanded(compression, segment, target, full)
+
+
+def _expanded_lzw(segment: memoryview, target: Bytes, full: int) -> int:
+    """One segment by libtiff; when it is too short for libtiff, what there is of it by imagecodecs' own decoder.
+
+    That one takes a code that stands for nothing yet (a first code above 257) for whatever lies in its memory, bytes of
+    another file too, and says that all is well: its word is never taken against libtiff's.
+    """
+    refused = _refused_lzw(segment, target)
+    if refused is None:
+        return int(target.size)
+    held = _expanded(LZW, segment, target, full) if _SHORT.search(refused) else target.size
+    if held >= target.size:
+        raise RuntimeError(refused)
+    return held
+
+
+def _refused_lzw(segment: memoryview, target: Bytes) -> str | None:
+    """Decompress one segment of LZW by libtiff; why it did not succeed, None when it did."""
+    try:
+        expand_lzw([segment], target.reshape(1, -1, 1), 1, predictor=1, order="<")
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:  # noqa: BLE001 (imagecodecs raises its own and numpy's errors)
+        return f"libtiff: {' '.join(str(error).split()) or type(error).__name__}"
+    return None
+
+
+def _expanded(compression: int, segment: memoryview, target: Bytes, full: int) -> int:
     codec: Callable[..., Any] = getattr(imagecodecs, _BYTES[compression])
     try:
         return len(codec(segment, out=target))

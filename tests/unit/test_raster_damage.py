@@ -77,6 +77,31 @@ def test_a_broken_lzw_strip_is_named_and_costs_no_other() -> None:
     assert np.array_equal(found.raster.array()[rest], array[rest])
 
 
+@pytest.mark.parametrize("tiled", [False, True])
+@pytest.mark.parametrize("code", [258, 259, 300, 400, 511])
+def test_an_lzw_code_that_stands_for_nothing_is_damage_and_never_what_lies_in_memory(
+    code: int, tiled: bool
+) -> None:
+    good = noise((16, 16), "u1")
+    bits = "".join(
+        f"{each:09b}" for each in (256, code, *range(240))
+    )  # more than 15 rows need, all of nine bits
+    broken = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8))
+    first = bytes(imagecodecs.lzw_encode(good.tobytes()))
+    if tiled:  # of two tiles one above the other, 15 columns wide
+        tags = {322: (4, [15]), 323: (4, [16])}
+        first = bytes(imagecodecs.lzw_encode(np.ascontiguousarray(good[:, :15]).tobytes()))
+        content = build(page(15, 32, strips=[first, broken], tags={259: (3, [5]), **tags}))
+    else:
+        content = build(page(16, 31, strips=[first, broken], tags={259: (3, [5]), 278: (4, [16])}))
+    found = decoded(content)
+    assert found.fidelity is Fidelity.DAMAGED
+    assert found.raster is not None
+    samples = found.raster.array()[:, :, 0]
+    assert np.array_equal(samples[:16], good[:, : samples.shape[1]])
+    assert not samples[16:].any()
+
+
 def test_an_image_without_any_good_strip_is_undecodable() -> None:
     found = decoded(build(page(16, 4, strips=[b"\xff" * 20], tags={259: (3, [8])})))
     assert (found.fidelity, found.raster) == (Fidelity.UNDECODABLE, None)
