@@ -144,8 +144,9 @@ class Daemon:
             self.session.pool.flush()
             self.session.pump(0.0 if more else IDLE_SECONDS)
             self._busy_since = now
-        wait = self.session.settings.absence_seconds
-        self.session.placing.resolve(overwriting_seconds=wait, heard_until=self._heard_until())
+        if self.session.arrivals:
+            wait = self.session.settings.absence_seconds
+            self.session.placing.resolve(overwriting_seconds=wait, heard_until=self._heard_until())
         if now >= self._next_beat:
             self._next_beat = now + BEAT_SECONDS
             self.session.mass_changes.look()

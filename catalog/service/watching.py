@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 HEALTH_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 0.05
 AUDIT_SECONDS: Final = 5.0
+NEWS_LIMIT: Final = 50_000
+"""Paths in the backlog of which is remembered what was heard."""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,9 @@ class ShareWatch:
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
         self._news: dict[bytes, News] = {}
-        """Of paths in the backlog, of which nothing was examined yet."""
+        """Of paths in the backlog, of which nothing was examined yet. What is beyond the limit may be anything."""
+        self._forgotten_since = math.inf
+        """time.monotonic() of the first news beyond the limit."""
         self._subtrees_since = math.inf
         """time.monotonic() of the first news of those."""
         self._retries = Retries(
@@ -112,15 +116,19 @@ class ShareWatch:
         return self.root.state is RootState.ONLINE
 
     def unseen_since(self) -> float:
-        """time.monotonic() of the oldest news that is not in the backlog yet, of whoever is not still writing."""
+        """time.monotonic() of the oldest news that is not in the backlog yet, of whoever is not still writing.
+        Infinity while the share is away: nobody waits for that."""
+        if not self.online:
+            return math.inf
         news = min((each.since for each in self._news.values()), default=math.inf)
         walked = self._current[1].heard_at if self._current is not None else math.inf
-        return min(self.hints.oldest(), self._settler.oldest(), self._subtrees_since, walked, news)
+        waiting = min(self._subtrees_since, walked, news, self._forgotten_since)
+        return min(self.hints.oldest(), self._settler.oldest(), waiting)
 
     @property
     def expecting(self) -> bool:
         """Whether something was heard of that is to be looked at within a fraction of a second."""
-        return bool(self.hints.pending or self._settler.waiting)
+        return self.online and bool(self.hints.pending or self._settler.waiting)
 
     def _has_writer(self, path: bytes) -> bool | None:
         """By the file system that is mounted now, which may have come after the watch."""
@@ -180,7 +188,7 @@ class ShareWatch:
         self._unask(self._whole, *self._subtrees.values())
         self._whole, self._subtrees_since = 0, math.inf
         self._subtrees.clear()
-        self._news.clear()
+        self._forget_news()
 
     def tick(self) -> bool:
         """Do what is due, for a moment. Whether there is more to do at once."""
@@ -244,6 +252,7 @@ class ShareWatch:
         """Part of the work was lost: begin again with a whole pass. Who waits for the present one waits on."""
         log.info("share %s is compared anew: %s", self.root.name, why)
         current, self._current = self._current, None
+        self._forget_news()  # it may not have come to the backlog
         self._hurry()
         self._forget_suspects()
         if current is not None:
@@ -280,10 +289,19 @@ class ShareWatch:
                 self._subtrees_since = min(self._subtrees_since, since)
             else:
                 changes.append(Change(self.root_id, path, Reason.EVENT))
-                news = News(freed, since)
-                self._news[path] = self._news.get(path, news).joined(news)
+                self._remember(path, News(freed, since))
         if changes:
             self._keep(changes)
+
+    def _forget_news(self) -> None:
+        self._news.clear()
+        self._forgotten_since = math.inf
+
+    def _remember(self, path: bytes, news: News) -> None:
+        if path in self._news or len(self._news) < NEWS_LIMIT:
+            self._news[path] = self._news.get(path, news).joined(news)
+        else:
+            self._forgotten_since = min(self._forgotten_since, news.since)
 
     def _keep(self, changes: list[Change]) -> None:
         """Durable before they leave memory. With the power they may be lost: then the start's reconcile follows."""
@@ -300,7 +318,11 @@ class ShareWatch:
 
     def examine(self, due: Due) -> None:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
-        news = self._news.pop(due.path, News())
+        # What is on its way already comes again afterwards.
+        waits = self.session.waiting_for(due.root_id, due.path)
+        news = (self._news.get if waits else self._news.pop)(due.path, News())
+        if not self._news:
+            self._forgotten_since = math.inf
         found = examine(self.session, self.root, due, self.tally, self._borders, news=news)
         if found is Found.FOLDER:
             self._ask_subtree(due.path)
