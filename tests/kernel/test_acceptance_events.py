@@ -171,7 +171,8 @@ def test_a_mass_of_deletions_is_held_and_fewer_are_believed(
     number = sized(2000, 10_000)
     for shade in range(number):
         picture(share / f"{shade % 20}" / f"{shade}.tif", shade)
-    with cataloguing_in(tmp_path) as home:
+    # Longer than the deletions take: those that are believed before they are many are no mass yet.
+    with cataloguing_in(tmp_path, absence_seconds=sized(2, 10)) as home:
         home.add(share)
         with home.watching() as watching:
             watched(home, watching)
