@@ -304,7 +304,8 @@ class ShareGuard:
         """What is at the path, the mount that it was seen on, and all mounts: a share that is unmounted, or mounted,
         between two looks must not be taken for a folder that somebody put in its place."""
         deadline = time.monotonic() + seconds
-        for _ in range(LOOKS):
+        looks: list[tuple[dict[str, Any], Mount | None, list[Mount]]] = []
+        while len(looks) < LOOKS:
             try:
                 answer = self._lookout.ask(self.root, MARKER, max(0.0, deadline - time.monotonic()))
             except OSError as error:  # no memory, no process left: that says nothing good of the share
@@ -317,15 +318,20 @@ class ShareGuard:
                 return RootCheck(RootState.OFFLINE, words.format(answer.get("words"), where))
             # First the look, then the mounts: an automount comes up when it is looked at.
             real, table = bytes.fromhex(answer["realpath"]), mounts()
-            if answer["mount"] is None:  # an old kernel
-                return answer, mount_of(real, table), table
             # Numbers of mounts are handed out again at once.
             on = [
                 mount for mount in table if mount.mount_id == answer["mount"] and is_below(real, mount.point)
             ]
             if on:
                 return answer, on[0], table
-        return RootCheck(RootState.OFFLINE, "its mount came or went whenever it was looked at")
+            looks.append((answer, mount_of(real, table), table))
+            if answer["mount"] is None:  # an old kernel
+                break
+        same = {(look["mount"], look["realpath"], mount) for look, mount, _ in looks}
+        if len(same) > 1:
+            return RootCheck(RootState.OFFLINE, "its mount came or went whenever it was looked at")
+        # Nothing did: mounts above the root of a process (chroot) are kept from it.
+        return looks[-1]
 
     def adopt(self, seen: ShareIdentity) -> None:
         """Take what is there now for the share."""

@@ -13,6 +13,7 @@ import pytest
 
 from catalog.service import marking
 from catalog.service.relocating import compared, relocate
+from catalog.watch.guard import ShareGuard
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
 from tests.mounting import mount, namespaces, play, run_scenario, umount
@@ -169,12 +170,36 @@ def new_disk_with_the_files_of_the_old_one(base: Path) -> None:
         assert home.ask.events("missing", "changed", "moved") == []
 
 
+def share_on_a_mount_that_is_not_listed(base: Path) -> None:
+    """Of a process whose root is a plain folder, the table of mounts leaves out what that folder lies on."""
+    jail = base / "jail"
+    for inside in Path("/").iterdir():
+        if inside.is_dir() and not inside.is_symlink() and inside not in base.parents:
+            (jail / inside.name).mkdir(parents=True)
+            mount("--rbind", inside, jail / inside.name)
+        elif inside.is_symlink():
+            (jail / inside.name).symlink_to(inside.readlink())
+    (jail / "share").mkdir()
+    picture(jail / "share" / "one.tif", 1)
+    os.chroot(jail)
+    guard = ShareGuard(b"/share")
+    try:
+        for _ in range(2):
+            check = guard.check()
+            assert check.online, check.reason
+        os.rename("/share", "/away")
+        assert not guard.check().online
+    finally:
+        guard.close()
+
+
 SCENARIOS = (
     empty_file_system_over_the_share_and_another_in_its_place,
     folder_of_the_same_disk_that_is_not_bound,
     share_that_is_mounted_again_between_two_looks,
     marked_share_that_is_swapped_for_its_copy,
     new_disk_with_the_files_of_the_old_one,
+    share_on_a_mount_that_is_not_listed,
 )
 
 
