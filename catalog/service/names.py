@@ -48,8 +48,8 @@ class Names:
     def left(self, row: FileRow) -> None:
         """A path does not hold its file any more, which may have been written before it went. Of a folder of names
         that goes, each would ask for all the others: asked once, until the backlog is looked at."""
-        if not self.heed or row.inode in self._left:
-            return
+        if not self.heed or not row.inode or row.inode in self._left:
+            return  # 0: it was never read
         if len(self._left) >= REMEMBERED:
             self._left.clear()
         self._left.add(row.inode)

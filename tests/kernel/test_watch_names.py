@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from catalog.terms import Outcome
 from tests.asking import picture, truth
 from tests.in_process import Cataloguing, cataloguing_in
 from tests.storm_ground import RENAME_EXCHANGE, rename2
@@ -145,4 +146,18 @@ def test_names_that_go_together_ask_for_the_others_once(tmp_path: Path) -> None:
         assert asked()[1] == 0
         session.names.left(rows[21])
         assert asked()[1] == 29
+        session.start_over()
+
+
+def test_files_that_were_never_read_are_no_names_of_each_other(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    with cataloguing_in(tmp_path) as home:
+        root_id, session = home.add(tmp_path / "share"), home.session
+        session.names.heed = True
+        for path in (b"one.tif", b"two.tif"):
+            session.recorder.failed(root_id, path, None, Outcome.UNREADABLE, "Permission denied (EACCES)")
+        row = session.recorder.rows.at(root_id, b"one.tif")
+        assert row is not None
+        session.suspect(row, "gone")
+        assert session.backlog.waiting() == 0
         session.start_over()
