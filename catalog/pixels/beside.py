@@ -71,9 +71,14 @@ class Beside:
         self.close()
 
     def _run(self) -> None:
-        while (rows := self._bands.get()) is not None:
-            band = rows.reshape(-1).view("u1").data
-            for start in range(0, len(band), CHUNK):
-                for each in self._hashes:
-                    each.update(band[start : start + CHUNK])
-            self._hashed += rows.shape[0]
+        try:
+            while (rows := self._bands.get()) is not None:
+                band = rows.reshape(-1).view("u1").data
+                for start in range(0, len(band), CHUNK):
+                    for each in self._hashes:
+                        each.update(band[start : start + CHUNK])
+                self._hashed += rows.shape[0]
+        except (
+            MemoryError
+        ):  # said aloud it would count as a complaint about the file; it is hashed afterwards
+            self._hashed = -1

@@ -122,3 +122,24 @@ def test_no_thread_is_left(idle: Turn) -> None:
     content[8:-400] = bytes(len(content) - 408)  # nothing decodes
     both(bytes(content), idle)
     assert threading.active_count() == before
+
+
+def test_a_thread_without_memory_says_nothing_of_the_file(
+    idle: Turn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Hungry:
+        def update(self, _: object) -> None:
+            raise MemoryError
+
+    def begin(self: beside.Beside, *given: object, **more: object) -> None:
+        start(self, *given, **more)  # type: ignore[arg-type]
+        self._hashes = [Hungry()]  # type: ignore[list-item]
+
+    content = written("zlib")
+    idle(False)
+    alone = analyse(content, limits=Limits())
+    idle(True)
+    start = beside.Beside.__init__
+    monkeypatch.setattr(beside.Beside, "__init__", begin)
+    assert analyse(content, limits=Limits()) == alone
+    assert capfd.readouterr().err == ""

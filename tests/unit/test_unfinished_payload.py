@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from catalog.pixels import tiff_file
+from catalog.pixels import digest, tiff_file
 from catalog.pixels.analyse import analyse
 from catalog.pixels.structure import parse
 from catalog.pixels.tiff_patterns import PATTERNS
@@ -48,7 +48,13 @@ GRAY = [bytes(value for sample in range(4) for value in (sample + row,) * 3) for
     ],
     ids=["plain", "gray in colours", "turned", "16 bits"],
 )
-def test_samples_are_read_once_for_all_digests(content: bytes) -> None:
+@pytest.mark.parametrize("idle", [True, False])
+def test_samples_are_read_once_for_all_digests(
+    content: bytes, idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digest, "BESIDE", 1)
+    monkeypatch.setattr(digest, "CHUNK", 5)
+    monkeypatch.setattr(digest, "processor_idle", lambda: idle)
     assert parse(content, unfinished=True).unfinished is not None
     found = analyse(content, limits=LIMITS)
     assert found.payload is not None
