@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ _identity = attrgetter("code", "type", "count", "raw", "name", "sha256", "broken
 
 _CACHE_LIMIT: Final = 50_000
 _COLUMNS_LIMIT: Final = 512
+_KEPT_TAGS: Final = 256
+_KEPT_BYTES: Final = 1 << 14
+"""Tags of a directory that is remembered, and bytes of their values: thousands of long ones would fill the memory."""
 
 _Columns = tuple[int, int | None, int | None, bytes | None]
 """Set of tags, width, height, positional tags."""
@@ -79,7 +83,7 @@ class TagSets:
         found = self._columns.get(same)
         if found is None:
             found = others, self._columns_of(others)
-            if len(found[1][3] or b"") <= VALUE_LIMIT:
+            if _worth_keeping(others):
                 if len(self._columns) >= _COLUMNS_LIMIT:
                     self._columns.clear()
                 self._columns[same] = found
@@ -103,6 +107,8 @@ class TagSets:
 
     def _set(self, tags: list[Tag]) -> int:
         """The interned set of these tags; most files' is found by its members as they are."""
+        if not _worth_keeping(tags):
+            return self._interned_set(sorted(map(self._tag, tags)))
         by_tags = tuple(map(_identity, tags))
         found = self._sets_by_tags.get(by_tags)
         if found is None:
@@ -146,6 +152,10 @@ class TagSets:
             ),
         )
         return tagval_id
+
+
+def _worth_keeping(tags: Sequence[Tag]) -> bool:
+    return len(tags) <= _KEPT_TAGS and sum(len(tag.raw) for tag in tags) <= _KEPT_BYTES
 
 
 def _digest(tag: Tag) -> bytes:

@@ -125,7 +125,7 @@ def test_no_thread_is_left(idle: Turn) -> None:
 
 
 def test_a_thread_without_memory_says_nothing_of_the_file(
-    idle: Turn, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    idle: Turn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Hungry:
         def update(self, _: object) -> None:
@@ -141,5 +141,7 @@ def test_a_thread_without_memory_says_nothing_of_the_file(
     idle(True)
     start = beside.Beside.__init__
     monkeypatch.setattr(beside.Beside, "__init__", begin)
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
     assert analyse(content, limits=Limits()) == alone
-    assert capfd.readouterr().err == ""
+    assert said == []

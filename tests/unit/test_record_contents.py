@@ -276,6 +276,22 @@ def test_the_order_of_tags_makes_no_other_set(shelf: Shelf) -> None:
     assert stored(shelf, "b").ifds[0].tags == BASIC
 
 
+def test_directories_of_very_many_tags_are_stored_whole_and_not_kept_in_memory(shelf: Shelf) -> None:
+    for number in range(3):
+        tags = tuple(Tag(40_000 + at, "x", 7, 9, b"%09d" % number) for at in range(2_000))
+        tags += (Tag(273, "StripOffsets", 4, 10_000, bytes(40_000)),)  # little, once it is packed
+        shelf.see(
+            b"%d.tif" % number, f"{number}", saw=analysis(f"{number}", tags=tags), at=stat(inode=number)
+        )
+    few = (Tag(273, "StripOffsets", 4, 10_000, bytes(40_000)), *BASIC)
+    shelf.see(b"few.tif", "few", saw=analysis("few", tags=few), at=stat(inode=9))
+    assert shelf.one("SELECT count(*) FROM tagset") == 4
+    assert set(stored(shelf, "2").ifds[0].tags) == set(tags)
+    kept = [*shelf.recorder.facts._tagsets._columns.values()]
+    assert sum(len(tag.raw) for tags, _ in kept for tag in tags) < 20_000
+    assert max(map(len, shelf.recorder.facts._tagsets._sets_by_tags)) < 2_000
+
+
 def test_a_long_private_value_makes_no_set_of_its_own(shelf: Shelf) -> None:
     for number in range(3):
         tags = (*BASIC, Tag(65000, "0xfde8", 7, 10_000, b"%d" % number * 10_000))
