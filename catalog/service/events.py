@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from catalog.record.roots import Root
 from catalog.service.session import Session
@@ -13,9 +14,11 @@ from catalog.terms import WatchMode, counted
 from catalog.watch.hints import Hints
 from catalog.watch.inotify import InotifySource
 from catalog.watch.mounts import mount_of, watch_mode
-from catalog.watch.polling import ReconcileClock
+from catalog.watch.polling import DUTY, ReconcileClock
 
 log = logging.getLogger(__name__)
+
+CHECK_SECONDS: Final = 5.0
 
 
 class Events:
@@ -34,6 +37,11 @@ class Events:
         """Rebuilds and overflows of sources that are no more."""
         self.uncovered: list[bytes] = []
         """Folders without a kernel watch (limit, permission): because of them the share is polled, too."""
+        self._walked: list[tuple[bytes, int]] = []
+        """New folders that were walked of late: watchdog does not say which it could not watch."""
+        self._unwatched: list[tuple[bytes, int]] = []
+        """Those that had no watch when it was asked first."""
+        self._next_check = 0.0
         self._mend_at = 0.0
         """When the watches may be set up anew because some are missing."""
         self.mode, self.mode_reason = self._choose()
@@ -128,15 +136,45 @@ class Events:
         """Which of these walked folders, (path, inode), no watch covers."""
         return self._source.uncovered(folders) if self._source is not None else []
 
+    def walked(self, folders: Iterable[tuple[bytes, int]]) -> None:
+        """Folders, (path, inode), that a walk came upon, and that may be new; see ``check``."""
+        if not self.uncovered:
+            self._walked += folders
+
+    def forget_walked(self) -> None:
+        """All of the share was walked: see ``audit``."""
+        self._walked.clear()
+        self._unwatched.clear()
+
+    def check(self, now: float) -> bool:
+        """Whether a whole pass is to follow: a new folder has found no watch, which the pass finds out and has the
+        share polled for, or a watch has lost its folder. Asked twice, because a watch may come a little later than its
+        folder. To be called often: does something every few seconds."""
+        if now < self._next_check or not (self._walked or self._unwatched or self.doubtful):
+            return False
+        lost = bool(self.bare([each for each in self._unwatched if self._is_at(*each)]))
+        missing = set(self.bare(self._walked))
+        self._unwatched = [each for each in self._walked if each[0] in missing]
+        self._walked.clear()
+        lost |= self.doubtful and self._source is not None and self._source.astray()
+        took = time.monotonic() - now
+        self._next_check = now + max(
+            min(CHECK_SECONDS, self._session.settings.poll_interval_seconds), took / DUTY
+        )
+        return lost
+
+    def _is_at(self, path: bytes, inode: int) -> bool:
+        sight = self._session.sight(self._root_id)
+        try:
+            return sight.stat(os.path.join(self._root.path, path)).st_ino == inode
+        except OSError:
+            return False
+
     @property
     def doubtful(self) -> bool:
         """Whether watches may have lost their folders, of which renames were heard."""
         # Where a look may hang, the share is polled anyway.
         return self.mode is WatchMode.INOTIFY and self._source is not None and self._source.doubtful
-
-    def astray(self) -> bool:
-        """Whether watches have lost their folders: a whole pass finds those, and has them told apart."""
-        return self.doubtful and self._source is not None and self._source.astray()
 
     def audit(self, folders: Iterable[tuple[bytes, int]]) -> bool:
         """All folders of the share were walked: if some have no watch, the whole share is polled, it costs little.

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import stat
 from enum import Enum
-from typing import NamedTuple
 
 from catalog.backlog import Due
 from catalog.record import FileRow
 from catalog.record.roots import Root
+from catalog.service.news import News
 from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
 from catalog.terms import Job, Outcome, Presence
-from catalog.watch.hints import Freed
 from catalog.watch.reconcile import KnownFile, same_look
 from catalog.watch.selection import Selected
 from catalog.watch.sight import Seen
 from catalog.watch.walk import Look
-
-
-class News(NamedTuple):
-    """What was heard of a path that is in the backlog."""
-
-    freed: Freed = Freed.PERHAPS
-    since: float = math.inf
-    """time.monotonic() of the first news; infinity when nobody remembers."""
-
-    def joined(self, later: News) -> News:
-        return News(max(self.freed, later.freed), min(self.since, later.since))
 
 
 class Found(Enum):

@@ -12,15 +12,16 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
 from catalog.record.files import storable
-from catalog.service.arrival import Arrival, Judged, Move
-from catalog.service.places import Place, Standing, holds, place_of
+from catalog.service.arrival import Arrival, Judged
+from catalog.service.pairing import LEFT, Pairing
+from catalog.service.places import Place, Standing, holds
 from catalog.service.plans import Key, Plan, Tally
 from catalog.terms import Inspection, Presence
 from catalog.watch.hints import Freed
@@ -28,7 +29,6 @@ from catalog.watch.reconcile import KnownFile, same_look
 
 COPIES_CONSIDERED: Final = 64
 """Files with equal content that are looked at as the possible origin of a new path."""
-_LEFT: Final = (Place.GONE, Place.OTHER)
 
 
 class Arrivals:
@@ -37,6 +37,7 @@ class Arrivals:
     def __init__(self, recorder: Recorder, standing: Standing) -> None:
         self._recorder = recorder
         self._standing = standing
+        self._pairing = Pairing(standing)
         self._waiting: dict[Key, Arrival] = {}
         self._in_place: frozenset[bytes] = frozenset()
         self._news = False
@@ -80,11 +81,6 @@ class Arrivals:
 
     # --------------------------------------------------------------------------------------- putting aside
 
-    def _place(self, row: FileRow) -> Place:
-        trusted = self._standing.inode_trusted(row.root_id)
-        sight = self._standing.sight(row.root_id)
-        return place_of(row, sight, inode_trusted=trusted, follow_links=self._standing.follow_links)
-
     def look_ahead(self, inspections: Iterable[Inspection]) -> None:
         """Find out which contents have all their files in place, these newest ones among them. They are not asked
         about again before the next call: asking between two results makes the record write its waiting rows."""
@@ -98,7 +94,7 @@ class Arrivals:
         recorded = self._elsewhere(sha256) if self._recorder.facts.may_hold(sha256) else ()
         if len(group) > 1 and not all(map(self._is_true, group)):
             return False
-        return all(self._place(row) is Place.SAME for row in recorded)
+        return all(self._pairing.place(row) is Place.SAME for row in recorded)
 
     def _elsewhere(self, sha256: bytes) -> list[FileRow]:
         return self._recorder.rows.by_content(sha256, limit=COPIES_CONSIDERED)
@@ -136,7 +132,7 @@ class Arrivals:
             candidates = tuple(
                 other.file_id
                 for other in self._elsewhere(sha256)
-                if (other.root_id, other.path) != key and self._place(other) is not Place.SAME
+                if (other.root_id, other.path) != key and self._pairing.place(other) is not Place.SAME
             )
         displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
         if not candidates and displaced is None:
@@ -147,22 +143,8 @@ class Arrivals:
         return True
 
     def _is_gone(self, inspection: Inspection, other: FileRow) -> bool:
-        place = self._place(other)
-        return place in _LEFT or (place is Place.UNKNOWN and self._is_only_name(inspection, other))
-
-    def _is_only_name(self, inspection: Inspection, other: FileRow) -> bool:
-        """Whether the file that was inspected is the one of a row with the same content on the same disk, and has no
-        other name: then it has left the row's path, where nothing can be told of that path now. Never to be believed
-        against what is seen there: a btrfs snapshot inside a share repeats the inodes of what it was taken of."""
-        stat = inspection.stat
-        assert stat is not None
-        return (
-            stat.nlink == 1
-            and not self._standing.follow_links
-            and self._standing.inode_trusted(other.root_id)
-            and other.inode == signed(stat.inode)
-            and (other.size, other.mtime_ns) == (stat.size, storable(stat).mtime_ns)
-        )
+        place = self._pairing.place(other)
+        return place in LEFT or (place is Place.UNKNOWN and self._pairing.is_only_name(inspection, other))
 
     def _is_own(self, inspection: Inspection, row: FileRow | None) -> bool:
         """Whether the file that is recorded at a path is there still, with what it held: it came from nowhere. Its
@@ -216,7 +198,7 @@ class Arrivals:
         ready = [arrival for arrival in found if self._is_true(arrival.inspection)]
         for arrival in ready:
             self._look_up(arrival)
-        judged = self._pair(ready, by_content=by_content)
+        judged = self._pairing.pair(ready, by_content=by_content)
         true = set(ready)
         judged.stale = [arrival for arrival in found if arrival not in true]
         self._hold(judged, now - overwriting_seconds, heard_until)
@@ -275,96 +257,6 @@ class Arrivals:
             and holds(self._recorder, row, arrival.sha256)
         ]
 
-    def _pair(self, ready: Sequence[Arrival], *, by_content: bool) -> Judged:
-        """Each file moves at most once, each path gets one file."""
-        candidates = {row.file_id: row for arrival in ready for row in arrival.rows}
-        there = {root_id: self._standing.share_there(root_id) for root_id in _roots(candidates.values())}
-        places = {
-            file_id: self._place(row)
-            for file_id, row in candidates.items()
-            if there[row.root_id] and not self._is_lost(row)
-        }
-        groups: dict[bytes, list[Arrival]] = defaultdict(list)
-        for arrival in ready:
-            groups[arrival.sha256].append(arrival)
-        judged, single = Judged(), list[Move]()
-        for group in groups.values():
-            certain = {
-                row.file_id
-                for a in group
-                for row in a.rows
-                if places.get(row.file_id) is not Place.SAME and self._has_left(row, a, there)
-            }
-            left = {
-                row.file_id: row
-                for arrival in group
-                for row in arrival.rows
-                if row.file_id in certain or places.get(row.file_id) in _LEFT
-            }
-            moves = _by_inode(group, left, self._same_inodes)
-            moves = [Move(m.row, m.arrival, certain=m.row.file_id in certain) for m in moves]
-            judged.moves += moves
-            moved, settled = {move.row.file_id for move in moves}, {move.arrival for move in moves}
-            others = [arrival for arrival in group if arrival not in settled]
-            gone = [left[i] for i in left if i not in moved and places.get(i) is Place.GONE]
-            newcomers = [arrival for arrival in others if arrival.row is None and not arrival.back]
-            if by_content and len(gone) == 1 and len(newcomers) == 1:
-                single.append(Move(gone[0], newcomers[0]))
-            wait = set(newcomers if gone and not by_content else ())
-            judged.rest += [arrival for arrival in others if arrival not in wait]
-        self._prove(judged, single)
-        return judged
-
-    def _prove(self, judged: Judged, single: Sequence[Move]) -> None:
-        """Add the pairs whose old path is proven gone; then ask the shares again: one that went away meanwhile
-        has proven nothing."""
-        by_root: dict[int, list[Move]] = defaultdict(list)
-        for move in single:
-            by_root[move.row.root_id].append(move)
-        for root_id, moves in by_root.items():
-            paths = [move.row.path for move in moves]
-            proofs = self._standing.sight(root_id).proofs(
-                moves[0].row.root_path,
-                paths,
-                lost=self._standing.lost(root_id),
-                follow_links=self._standing.follow_links,
-            )
-            proven = [move for move, proof in zip(moves, proofs, strict=True) if proof.absent]
-            judged.moves += proven
-            settled = {move.arrival for move in proven}
-            judged.rest = [arrival for arrival in judged.rest if arrival not in settled]
-        roots = {move.row.root_id for move in judged.moves}
-        away = {root_id for root_id in roots if not self._standing.share_there(root_id)}
-        lost = {
-            move
-            for move in judged.moves
-            if move.row.root_id in away.difference([move.arrival.key[0]] if move.certain else ())
-            or (not move.certain and self._is_lost(move.row))
-        }
-        judged.rest += [move.arrival for move in judged.moves if move in lost]
-        judged.moves = [move for move in judged.moves if move not in lost]
-
-    def _has_left(self, row: FileRow, arrival: Arrival, there: Mapping[int, bool]) -> bool:
-        """Whether a file has surely left its recorded path, because it is the arrival's and has no other name."""
-        if not self._is_only_name(arrival.inspection, row):
-            return False
-        return row.root_id == arrival.key[0] or (there[row.root_id] and self._same_inodes(row, arrival))
-
-    def _is_lost(self, row: FileRow) -> bool:
-        return any(row.path.startswith(point + b"/") for point in self._standing.lost(row.root_id))
-
-    def _same_inodes(self, row: FileRow, arrival: Arrival) -> bool:
-        """Whether the file's inode number and the arrival's are of one file system that keeps them."""
-        if not self._standing.inode_trusted(row.root_id):
-            return False
-        if row.root_id == arrival.inspection.job.root_id:
-            return True
-        assert arrival.inspection.stat is not None
-        try:
-            return self._standing.sight(row.root_id).stat(row.root_path).st_dev == arrival.inspection.stat.dev
-        except OSError:
-            return False
-
     def _may_be_unheard(self, arrival: Arrival, before: float, heard_until: float) -> bool:
         """Whether news of the file that was at an arrival's path may be still to come."""
         freed = arrival.plan.freed
@@ -403,33 +295,3 @@ class Arrivals:
             held |= more
         judged.moves = [move for move in judged.moves if move.row.file_id not in held]
         judged.rest = [a for a in judged.rest if a.row is None or a.row.file_id not in held]
-
-
-def _roots(rows: Iterable[FileRow]) -> set[int]:
-    return {row.root_id for row in rows}
-
-
-def _by_inode(
-    group: Sequence[Arrival], left: dict[int, FileRow], same_inodes: Callable[[FileRow, Arrival], bool]
-) -> list[Move]:
-    """The moves that the inode proves, in one group of equal contents."""
-    claims: dict[int, list[Arrival]] = defaultdict(list)
-    for arrival in group:
-        stat = arrival.inspection.stat
-        assert stat is not None
-        matches = [
-            row
-            for row in arrival.rows
-            if row.file_id in left
-            and row.inode == signed(stat.inode)
-            and row.mtime_ns == stat.mtime_ns
-            and same_inodes(row, arrival)
-        ]
-        if len(matches) > 1:
-            # Names of one inode that all left their places: each went where its name is, if anywhere.
-            name = arrival.inspection.job.path.rpartition(b"/")[2]
-            matches = [row for row in matches if row.path.rpartition(b"/")[2] == name]
-        if len(matches) == 1:
-            claims[matches[0].file_id].append(arrival)
-    # Two names for one inode whose old name is gone: hard links, and nobody can say which one moved.
-    return [Move(left[file_id], arrivals[0]) for file_id, arrivals in claims.items() if len(arrivals) == 1]

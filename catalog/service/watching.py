@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -15,7 +14,8 @@ from catalog.backlog import Due
 from catalog.record.roots import Root
 from catalog.service.absence import Answer, confirm_absences
 from catalog.service.events import Events
-from catalog.service.examining import Found, News, examine
+from catalog.service.examining import Found, examine
+from catalog.service.news import News, Newsroom
 from catalog.service.plans import Tally
 from catalog.service.reconcile import Phase, Reconcile
 from catalog.service.session import Session
@@ -23,7 +23,7 @@ from catalog.service.shares import Shares
 from catalog.terms import Change, Reason, RootState, printable
 from catalog.watch.hints import Hints
 from catalog.watch.mounts import borders_below
-from catalog.watch.polling import DUTY, Retries
+from catalog.watch.polling import Retries
 from catalog.watch.settle import Settler, writer_probe
 from catalog.watch.walk import walk_key
 
@@ -31,9 +31,6 @@ log = logging.getLogger(__name__)
 
 HEALTH_SECONDS: Final = 1.0
 STEP_SECONDS: Final = 0.05
-AUDIT_SECONDS: Final = 5.0
-NEWS_LIMIT: Final = 50_000
-"""Paths in the backlog of which is remembered what was heard."""
 
 
 @dataclass(slots=True)
@@ -87,10 +84,7 @@ class ShareWatch:
         self._foundings = shares.foundings(root.root_id)
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
-        self._news: dict[bytes, News] = {}
-        """Of paths in the backlog, of which nothing was examined yet. What is beyond the limit may be anything."""
-        self._forgotten_since = math.inf
-        """time.monotonic() of the first news beyond the limit."""
+        self._news = Newsroom()
         self._subtrees_since = math.inf
         """time.monotonic() of the first news of those."""
         self._retries = Retries(
@@ -98,11 +92,6 @@ class ShareWatch:
         )
         self._borders: frozenset[bytes] = frozenset()
         """Absolute folders where another file system is mounted: not ours."""
-        self._unaudited: list[tuple[bytes, int]] = []
-        """New folders that were walked of late: watchdog does not say which it could not watch."""
-        self._unwatched: list[tuple[bytes, int]] = []
-        """Those that had no watch when it was asked first."""
-        self._next_audit = 0.0
         self._next_guard = 0.0
         self._next_health = 0.0
         self._next_absence = 0.0
@@ -120,9 +109,8 @@ class ShareWatch:
         Infinity while the share is away: nobody waits for that."""
         if not self.online:
             return math.inf
-        news = min((each.since for each in self._news.values()), default=math.inf)
         walked = self._current[1].heard_at if self._current is not None else math.inf
-        waiting = min(self._subtrees_since, walked, news, self._forgotten_since)
+        waiting = min(self._subtrees_since, walked, self._news.since())
         return min(self.hints.oldest(), self._settler.oldest(), waiting)
 
     @property
@@ -188,7 +176,7 @@ class ShareWatch:
         self._unask(self._whole, *self._subtrees.values())
         self._whole, self._subtrees_since = 0, math.inf
         self._subtrees.clear()
-        self._forget_news()
+        self._news.forget()
 
     def tick(self) -> bool:
         """Do what is due, for a moment. Whether there is more to do at once."""
@@ -208,8 +196,8 @@ class ShareWatch:
             self._next_health = now + HEALTH_SECONDS
             if self.events.lost():
                 self._hurry()
-        if now >= self._next_audit and (self._unaudited or self._unwatched or self.events.doubtful):
-            self._audit_new(now)
+        if self.events.check(now):
+            self._hurry()
         again = self._retries.take(now)
         if again:
             self._keep([Change(self.root_id, path, Reason.RETRY) for path in again])
@@ -252,7 +240,7 @@ class ShareWatch:
         """Part of the work was lost: begin again with a whole pass. Who waits for the present one waits on."""
         log.info("share %s is compared anew: %s", self.root.name, why)
         current, self._current = self._current, None
-        self._forget_news()  # it may not have come to the backlog
+        self._news.forget()  # it may not have come to the backlog
         self._hurry()
         self._forget_suspects()
         if current is not None:
@@ -289,19 +277,9 @@ class ShareWatch:
                 self._subtrees_since = min(self._subtrees_since, since)
             else:
                 changes.append(Change(self.root_id, path, Reason.EVENT))
-                self._remember(path, News(freed, since))
+                self._news.remember(path, News(freed, since))
         if changes:
             self._keep(changes)
-
-    def _forget_news(self) -> None:
-        self._news.clear()
-        self._forgotten_since = math.inf
-
-    def _remember(self, path: bytes, news: News) -> None:
-        if path in self._news or len(self._news) < NEWS_LIMIT:
-            self._news[path] = self._news.get(path, news).joined(news)
-        else:
-            self._forgotten_since = min(self._forgotten_since, news.since)
 
     def _keep(self, changes: list[Change]) -> None:
         """Durable before they leave memory. With the power they may be lost: then the start's reconcile follows."""
@@ -320,9 +298,7 @@ class ShareWatch:
         """One path from the backlog: look at it, and have it inspected if it is not as recorded."""
         # What is on its way already comes again afterwards.
         waits = self.session.waiting_for(due.root_id, due.path)
-        news = (self._news.get if waits else self._news.pop)(due.path, News())
-        if not self._news:
-            self._forgotten_since = math.inf
+        news = self._news.of(due.path, keep=waits)
         found = examine(self.session, self.root, due, self.tally, self._borders, news=news)
         if found is Found.FOLDER:
             self._ask_subtree(due.path)
@@ -394,15 +370,14 @@ class ShareWatch:
         now, tally = time.monotonic(), reconcile.tally
         self._retries.failed(now, reconcile.unlisted)
         if reconcile.whole:
+            self.events.forget_walked()
             if not reconcile.share_left and self.events.audit(reconcile.folders):
                 self._hurry()
-            self._unaudited.clear()
-            self._unwatched.clear()
             self.events.clock.finished(now, reconcile.walk_seconds)
             if self._hurried:
                 self.events.clock.hurry()
-        elif not self.events.uncovered:
-            self._unaudited += reconcile.folders
+        else:
+            self.events.walked(reconcile.folders)
         if tally.new or tally.changed or tally.missing or tally.moved or reconcile.problems:
             where = printable(b", ".join(reconcile.starts[:3])) or "all of it"
             log.info(
@@ -414,26 +389,6 @@ class ShareWatch:
             )
         if request.finished is not None:
             request.finished(reconcile, None)
-
-    def _audit_new(self, now: float) -> None:
-        """New folders may have found no watch left: then a whole pass finds out, and has the share polled. A watch
-        may come a little later than its folder: asked twice."""
-        bare = [(path, inode) for path, inode in self._unwatched if self._is_at(path, inode)]
-        if self.events.bare(bare):
-            self._hurry()
-        missing = set(self.events.bare(self._unaudited))
-        self._unwatched = [each for each in self._unaudited if each[0] in missing]
-        self._unaudited.clear()
-        if self.events.astray():
-            self._hurry()
-        took = time.monotonic() - now
-        self._next_audit = now + max(min(AUDIT_SECONDS, self._settings.poll_interval_seconds), took / DUTY)
-
-    def _is_at(self, path: bytes, inode: int) -> bool:
-        try:
-            return self.session.sight(self.root_id).stat(os.path.join(self.root.path, path)).st_ino == inode
-        except OSError:
-            return False
 
     def _confirm_absences(self, now: float) -> None:
         wait = self._settings.absence_seconds
