@@ -132,7 +132,9 @@ class Arrivals:
             candidates = tuple(
                 other.file_id
                 for other in self._elsewhere(sha256)
-                if (other.root_id, other.path) != key and self._pairing.place(other) is not Place.SAME
+                if (other.root_id, other.path) != key
+                and not self._is_other_name(inspection, row, other)
+                and self._pairing.place(other) is not Place.SAME
             )
         displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
         if not candidates and displaced is None:
@@ -155,6 +157,18 @@ class Arrivals:
             and row.presence is not Presence.MISSING
             and (row.inode == signed(inspection.stat.inode) or not self._standing.inode_trusted(row.root_id))
             and holds(self._recorder, row, inspection.sha256)
+        )
+
+    def _is_other_name(self, inspection: Inspection, row: FileRow | None, other: FileRow) -> bool:
+        """Whether a candidate was another name of the very file that is recorded at the path: written under that name,
+        which has gone. Seen with one name only, it had its inode number after the recorded file had lost it."""
+        assert inspection.stat is not None
+        return (
+            row is not None
+            and row.presence is not Presence.MISSING
+            and row.inode == other.inode == signed(inspection.stat.inode)
+            and other.nlink > 1
+            and self._standing.inode_trusted(row.root_id)
         )
 
     def _is_another(self, inspection: Inspection, row: FileRow) -> bool:

@@ -51,6 +51,26 @@ def test_what_was_written_under_a_name_that_went_is_seen_under_the_others(tmp_pa
             assert home.ask.open_drift()[0][1] == "picture" or end != "removed"
 
 
+def test_file_whose_other_name_came_and_went_is_changed_and_nothing_was_renamed_over_it(
+    tmp_path: Path,
+) -> None:
+    """The other name was recorded with what was written under it: its bytes and inode are those that are here now."""
+    share = tmp_path / "share"
+    kept, other = picture(share / "kept.tif", 1), share / "other.tif"
+    with cataloguing_in(tmp_path, **WALKS_NEVER) as home:
+        home.add(share)
+        with home.watching() as watching:
+            watching.until(lambda: true(home, share))
+            before = home.ids()["kept.tif"]
+            os.link(kept, other)
+            overwrite(other, 2)
+            watching.until(lambda: "other.tif" in home.ids())
+            other.unlink()
+            watching.until(lambda: true(home, share))
+            assert home.ids() == {"kept.tif": before}
+            assert home.ask.events("missing", "moved") == ["missing other.tif"]
+
+
 def test_write_that_a_walk_finds_under_one_name_is_seen_under_the_other(tmp_path: Path) -> None:
     """Of a file in a folder that is new there is no event, only of its folder."""
     one, two = tmp_path / "one", tmp_path / "two"
