@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from catalog.service.relocating import compared, relocate
 from catalog.watch.guard import ShareGuard
 from tests.asking import picture
 from tests.in_process import Cataloguing, Watching, cataloguing_in
-from tests.mounting import mount, namespaces, play, run_scenario, umount
+from tests.mounting import CHECKOUT, mount, namespaces, play, run_scenario, umount
 
 
 def state(home: Cataloguing) -> str:
@@ -179,6 +180,12 @@ def share_on_a_mount_that_is_not_listed(base: Path) -> None:
             mount("--rbind", inside, jail / inside.name)
         elif inside.is_symlink():
             (jail / inside.name).symlink_to(inside.readlink())
+    # What is left out holds this very folder, and may hold the interpreter and the program as well.
+    for needed in {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}:
+        place = jail / needed.relative_to("/")
+        if not place.exists():
+            place.mkdir(parents=True)
+            mount("--rbind", needed, place)
     (jail / "share").mkdir()
     picture(jail / "share" / "one.tif", 1)
     os.chroot(jail)
