@@ -133,6 +133,7 @@ def test_paths_are_relative_to_the_working_directory(catalog_cli: Any, share: Pa
 # ------------------------------------------------------------------------------------------------ resuming
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_stamp_and_the_next_audit_reads_the_rest_only(
     catalog_cli: Any, tmp_path: Path, ask: Asking, eventually: Any
 ) -> None:
@@ -161,6 +162,7 @@ def test_kill_9_loses_no_stamp_and_the_next_audit_reads_the_rest_only(
     assert statuses == ["interrupted", "complete"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_it_cleanly_with_130(
     catalog_cli: Any, tmp_path: Path, ask: Asking, eventually: Any
 ) -> None:

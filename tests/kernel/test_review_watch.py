@@ -60,6 +60,7 @@ def test_events_lost_during_a_whole_pass_are_made_up_for_by_the_next(tmp_path: P
             watching.until(lambda: true_to(home, share), 60.0)
 
 
+@pytest.mark.slow
 def test_files_that_take_long_to_read_do_not_put_off_the_next_look(tmp_path: Path, share: Path) -> None:
     """Else a first scan of three hours would be followed by a day without any look at a polled share."""
     for shade in range(20):
@@ -88,6 +89,7 @@ def test_thousand_new_folders_do_not_make_a_thousand_passes(home: Cataloguing, s
 # ------------------------------------------------------------------------------------- moves and absence
 
 
+@pytest.mark.slow
 def test_slow_swap_of_two_names_keeps_both_histories(tmp_path: Path, share: Path) -> None:
     with cataloguing_in(tmp_path, absence_seconds=3.0) as home:
         one, two = picture(share / "1.tif", 1), picture(share / "2.tif", 2)
@@ -169,6 +171,7 @@ def test_absence_is_proven_although_another_share_is_busy(tmp_path: Path, share:
 # ------------------------------------------------------------------------------------------ the catalogue
 
 
+@pytest.mark.slow
 def test_full_disk_of_the_catalogue_loses_nothing(
     home: Cataloguing, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +196,7 @@ def test_full_disk_of_the_catalogue_loses_nothing(
         assert not watching.daemon.session.busy()
 
 
+@pytest.mark.slow
 def test_catalogue_locked_by_somebody_else_is_waited_for(
     home: Cataloguing, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +305,7 @@ def test_scan_that_is_asked_for_says_what_is_missing(tmp_path: Path, share: Path
             assert home.ids() == {"0.tif": ids["0.tif"], "3.tif": ids["2.tif"]}
 
 
+@pytest.mark.slow
 def test_walk_that_comes_upon_a_file_in_the_making_does_not_record_half_of_it(
     tmp_path: Path, share: Path
 ) -> None:
@@ -320,6 +325,7 @@ def test_walk_that_comes_upon_a_file_in_the_making_does_not_record_half_of_it(
     assert [row["size"] for row in home.ask("SELECT size FROM v_revision")] == [len(whole)]
 
 
+@pytest.mark.slow
 def test_writer_that_events_tell_of_is_waited_for_where_no_lease_can_be_had(
     tmp_path: Path, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +347,7 @@ def test_writer_that_events_tell_of_is_waited_for_where_no_lease_can_be_had(
     assert [row["size"] for row in home.ask("SELECT size FROM v_revision")] == [len(whole)]
 
 
+@pytest.mark.slow
 def test_file_that_nobody_can_be_asked_about_is_recorded_when_two_looks_are_equal(
     tmp_path: Path, share: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

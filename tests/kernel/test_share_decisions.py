@@ -67,6 +67,7 @@ def asked(home: Cataloguing, watching: Watching, until_ms: int) -> dict[str, Any
 # ------------------------------------------------------------------------------------ confirmed absences
 
 
+@pytest.mark.slow
 def test_held_absences_are_released_by_whom_the_events_name(home: Cataloguing, share: Path) -> None:
     with home.watching() as watching:
         watch(home, watching, share)
@@ -157,6 +158,7 @@ def turn_into_a_link(share: Path) -> None:
     share.symlink_to(share.with_name("other"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -15,6 +15,7 @@ from tests.storm import Storm
 from tests.storm_judging import Moment, Record, differences, misplaced, moment, recorded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_record_equals_the_disk_after_every_scan(tmp_path: Path, seed: int) -> None:
     assert scanned(tmp_path, seed, scans=4, steps=20) == []

@@ -323,6 +323,7 @@ def test_on_real_mounts(scenario: str, tmp_path: Path):
     run(namespaces(), scenario, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", [unlistable_folder.__name__, closed_root.__name__])
 def test_as_an_unprivileged_user(scenario: str, public_path: Path):
     run(unprivileged(public_path), scenario, public_path)

@@ -89,6 +89,7 @@ def test_write_that_a_walk_finds_under_one_name_is_seen_under_the_other(tmp_path
             watching.until(lambda: true(home, one, two))
 
 
+@pytest.mark.slow
 def test_histories_change_places_when_one_half_of_a_swap_is_heard_late(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     here, there = picture(one / "here.tif", 1), picture(two / "there.tif", 2)
@@ -112,6 +113,7 @@ def test_histories_change_places_when_one_half_of_a_swap_is_heard_late(tmp_path:
             assert home.ask.events("changed", "missing") == []
 
 
+@pytest.mark.slow
 def test_folder_whose_watch_tells_of_another_path_is_found_out(tmp_path: Path) -> None:
     """watchdog's tables of paths go wrong where folders are renamed faster than it reads: here, by our hand."""
     share = tmp_path / "share"

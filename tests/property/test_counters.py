@@ -99,6 +99,7 @@ def update(connection: sqlite3.Connection, number: int, fields: Fields) -> None:
     connection.execute(f"UPDATE file SET {pairs} WHERE file_id = ?", (*values.values(), number))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     first=st.lists(FILE, min_size=1, max_size=6),
