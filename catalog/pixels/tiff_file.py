@@ -111,10 +111,7 @@ class _Alike:
     frame: Frame
 
     def structure_of(self, view: memoryview, found: Walk) -> Structure:
-        payload = self.before.copy()
-        for segment in tiff_segments(view, self.frame):
-            payload.update(segment)
-        first = self.first
+        first, payload = self.first, Unfinished(self.before, tiff_segments(view, self.frame))
         return Structure(
             format=first.format,
             frames=first.frames,

@@ -53,7 +53,7 @@ class Move:
     there: FileRow | None = None
     """The living file that is recorded where this one goes: it moves, too, or was overwritten."""
     certain: bool = False
-    """Whatever is to be seen at the old path: see ``Arrivals._is_only_name``."""
+    """Nothing can be told of the old path, and it is left all the same: see ``Pairing.is_only_name``."""
 
 
 @dataclass(slots=True)

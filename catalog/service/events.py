@@ -112,11 +112,14 @@ class Events:
         if source.unstable:
             self._degrade(f"the event source failed too often: {reason}")
         else:
-            try:
-                source.rebuild(reason)
-            except OSError as error:
-                self._degrade(f"events are not to be had: {error.strerror or error}")
+            self._rebuild(source, reason)
         return True
+
+    def _rebuild(self, source: InotifySource, reason: str) -> None:
+        try:
+            source.rebuild(reason)
+        except OSError as error:
+            self._degrade(f"events are not to be had: {error.strerror or error}")
 
     def _degrade(self, reason: str) -> None:
         """Poll from now on, and say so loudly."""
@@ -186,10 +189,7 @@ class Events:
         settings = self._session.settings
         if bare and time.monotonic() >= self._mend_at and self._source is not None:
             self._mend_at = time.monotonic() + settings.reconcile_interval_seconds
-            try:
-                self._source.rebuild(f"{counted(len(bare), 'folder has', 'folders have')} no watch")
-            except OSError as error:
-                self._degrade(f"events are not to be had: {error.strerror or error}")
+            self._rebuild(self._source, f"{counted(len(bare), 'folder has', 'folders have')} no watch")
             return True
         polled = self.mode is not WatchMode.INOTIFY or bool(bare)
         self.clock.interval_seconds = (

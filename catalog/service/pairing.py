@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from catalog.record import FileRow
@@ -45,7 +45,8 @@ class Pairing:
     def pair(self, ready: Sequence[Arrival], *, by_content: bool) -> Judged:
         """Each file moves at most once, each path gets one file."""
         candidates = {row.file_id: row for arrival in ready for row in arrival.rows}
-        there = {root_id: self._standing.share_there(root_id) for root_id in _roots(candidates.values())}
+        roots = {row.root_id for row in candidates.values()}
+        there = {root_id: self._standing.share_there(root_id) for root_id in roots}
         places = {
             file_id: self.place(row)
             for file_id, row in candidates.items()
@@ -131,10 +132,6 @@ class Pairing:
             return self._standing.sight(row.root_id).stat(row.root_path).st_dev == arrival.inspection.stat.dev
         except OSError:
             return False
-
-
-def _roots(rows: Iterable[FileRow]) -> set[int]:
-    return {row.root_id for row in rows}
 
 
 def _by_inode(

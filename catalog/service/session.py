@@ -43,9 +43,6 @@ class Session:
     The caller holds the cataloguing lock. ``submit`` never blocks; ``pump`` does the work.
     """
 
-    bytes_read = 0
-    """Of files that were inspected, since the start."""
-
     def __init__(self, database: str, settings: Settings) -> None:
         self.database = database
         self.settings = settings
@@ -77,8 +74,9 @@ class Session:
         self._read_at = 0.0
         self.uncommitted: list[tuple[Job, Plan]] = []
         """What the open transaction records: to be done again if it fails."""
-        self._alone = 0
-        """Files that are to be recorded in a transaction of their own, after one of them spoiled another."""
+        self.bytes_read = self._alone = 0
+        """Bytes of the files that were inspected since the start; files that are to be recorded in a transaction of
+        their own, after one of them spoiled another."""
         self._removed: tuple[int, dict[int, bool]] = (0, {})
         self.pool = Pool(
             workers=settings.workers,

@@ -75,6 +75,8 @@ class ShareWatch:
         """Asked for by others."""
         self._subtrees: dict[bytes, int] = {}
         """Folders of which something was heard: start → order. All that wait make one pass."""
+        self._subtrees_since = math.inf
+        """time.monotonic() of the first news of those; infinity when a walk alone spoke of them."""
         self._current: tuple[Reconcile, PassRequest] | None = None
         self._hurried = False
         """A whole pass was asked for after the present one had begun."""
@@ -85,8 +87,6 @@ class ShareWatch:
         self._whole = 0
         """Order of the whole pass that is to come, if it was asked for."""
         self._news = Newsroom()
-        self._subtrees_since = math.inf
-        """time.monotonic() of the first news of those."""
         self._retries = Retries(
             self._settings.poll_interval_seconds, self._settings.reconcile_interval_seconds
         )

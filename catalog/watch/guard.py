@@ -306,24 +306,15 @@ class ShareGuard:
         deadline = time.monotonic() + seconds
         looks: list[tuple[dict[str, Any], Mount | None, list[Mount]]] = []
         while len(looks) < LOOKS:
-            try:
-                answer = self._lookout.ask(self.root, MARKER, max(0.0, deadline - time.monotonic()))
-            except OSError as error:  # no memory, no process left: that says nothing good of the share
-                return RootCheck(RootState.OFFLINE, f"nobody could look at it: {error.strerror}")
-            if answer is None:
-                return RootCheck(RootState.HUNG, f"no answer within {seconds:g} s")
-            if "errno" in answer or not answer["folder"]:
-                words = "{}: {}" if "errno" in answer else "{1} is no folder"
-                where = printable(self.root)
-                return RootCheck(RootState.OFFLINE, words.format(answer.get("words"), where))
+            answer = self._answer(seconds, deadline)
+            if isinstance(answer, RootCheck):
+                return answer
             # First the look, then the mounts: an automount comes up when it is looked at.
             real, table = bytes.fromhex(answer["realpath"]), mounts()
-            # Numbers of mounts are handed out again at once.
-            on = [
-                mount for mount in table if mount.mount_id == answer["mount"] and is_below(real, mount.point)
-            ]
-            if on:
-                return answer, on[0], table
+            for mount in table:
+                # Numbers of mounts are handed out again at once.
+                if mount.mount_id == answer["mount"] and is_below(real, mount.point):
+                    return answer, mount, table
             looks.append((answer, mount_of(real, table), table))
             if answer["mount"] is None:  # an old kernel
                 break
@@ -332,6 +323,20 @@ class ShareGuard:
             return RootCheck(RootState.OFFLINE, "its mount came or went whenever it was looked at")
         # Nothing did: mounts above the root of a process (chroot) are kept from it.
         return looks[-1]
+
+    def _answer(self, seconds: float, deadline: float) -> RootCheck | dict[str, Any]:
+        """What the process that looks says of a folder; or why it is none, or nobody knows."""
+        try:
+            answer = self._lookout.ask(self.root, MARKER, max(0.0, deadline - time.monotonic()))
+        except OSError as error:  # no memory, no process left: that says nothing good of the share
+            return RootCheck(RootState.OFFLINE, f"nobody could look at it: {error.strerror}")
+        if answer is None:
+            return RootCheck(RootState.HUNG, f"no answer within {seconds:g} s")
+        if "errno" in answer:
+            return RootCheck(RootState.OFFLINE, f"{answer['words']}: {printable(self.root)}")
+        if not answer["folder"]:
+            return RootCheck(RootState.OFFLINE, f"{printable(self.root)} is no folder")
+        return answer
 
     def adopt(self, seen: ShareIdentity) -> None:
         """Take what is there now for the share."""

@@ -123,7 +123,8 @@ def collapse(traces: dict[bytes, Trace], limit: int = LIMIT) -> frozenset[bytes]
     """Bring a dictionary down to about half of ``limit`` entries, in place; gives the collapsed folders.
 
     The fullest folders go first, each into one subtree trace; if that is not enough, because every path
-    has a folder of its own, everything goes into the root's (``b""``), alone in the answer.
+    has a folder of its own, everything goes into the root's (``b""``), alone in the answer. The dictionary stays in
+    the order of the first signs.
     """
     goal, left = limit // 2, len(traces)
     counts = Counter(folder_of(path) for path in traces if path)
@@ -146,6 +147,9 @@ def collapse(traces: dict[bytes, Trace], limit: int = LIMIT) -> frozenset[bytes]
             traces[target].merge(gathered)
         else:
             traces[target] = gathered
+    ordered = sorted(traces.items(), key=lambda each: each[1].first_seen)
+    traces.clear()
+    traces.update(ordered)
     return frozenset((b"",)) if everything else frozenset(chosen)
 
 

@@ -93,6 +93,9 @@ def test_collapsing_keeps_every_path_covered(paths, limit):
     for path in before:
         above = [path] + [path[:i] for i, c in enumerate(path) if c == 47] + [b""]
         assert any(a in traces and (a == path or traces[a].subtree) for a in above)
+    firsts = [trace.first_seen for trace in traces.values()]
+    assert firsts == sorted(firsts)
+    assert firsts[:1] == sorted(trace.first_seen for trace in before.values())[:1]
 
 
 def test_marks_from_many_threads_are_all_there():
