@@ -5,8 +5,10 @@ Root is needed for the mounts; what this machine lacks is said in the reason of 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ import pytest
 from tests.asking import Asking, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
+
+FIBMAP, FIGETBSZ = 1, 2
+"""Requests of linux/fs.h: the block of the disk that holds a block of a file, and the size of both in bytes."""
 
 
 def need(*tools: str) -> None:
@@ -55,15 +60,37 @@ class Disk:
         finally:
             run("umount", self.share)
 
-    def flip(self, content: bytes, bit: int = 0) -> None:
-        """Flip one bit in the middle of these bytes, wherever in the image they lie."""
-        with open(self.image, "r+b") as stream:
-            body = stream.read()
-            at = body.find(content)
-            assert at >= 0, "the file is not stored as it is"
-            assert body.find(content, at + 1) < 0, "the file is stored twice"
-            stream.seek(at + len(content) // 2)
-            stream.write(bytes([body[at + len(content) // 2] ^ (1 << bit)]))
+    def flip(self, at: int) -> None:
+        """Flip the lowest bit of the byte ``at`` bytes from the beginning of the disk."""
+        flip(self.image, at)
+
+    def only_place_of(self, content: bytes) -> int:
+        """Where on the disk these bytes lie; they must lie within one block of a file, or may be stored in pieces."""
+        body = self.image.read_bytes()
+        at = body.find(content)
+        assert at >= 0, "the bytes are not stored as they are"
+        assert body.find(content, at + 1) < 0, "the bytes are stored twice"
+        return at
+
+
+def flip(disk: str | Path, at: int) -> None:
+    with open(disk, "r+b") as stream:
+        stream.seek(at)
+        (byte,) = stream.read(1)
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1]))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def place(path: Path, at: int) -> int:
+    """Where on its disk byte ``at`` of a file lies: the kernel is asked, for a file may be stored in pieces."""
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())
+        (size,) = struct.unpack("i", fcntl.ioctl(stream, FIGETBSZ, struct.pack("i", 0)))
+        (block,) = struct.unpack("i", fcntl.ioctl(stream, FIBMAP, struct.pack("i", at // size)))
+    assert block > 0, f"no block holds byte {at} of {path.name}"
+    return int(block * size + at % size)
 
 
 @pytest.fixture
@@ -87,7 +114,8 @@ def test_one_flipped_bit_is_rot_by_two_readings_and_ends_with_5(catalog_cli: Any
         assert catalog_cli("scan", share).code == 0
         assert catalog_cli("audit").code == 0
         content, before = victim.read_bytes(), stats(victim)
-    ext4.flip(content)
+        middle = place(victim, len(content) // 2)
+    ext4.flip(middle)
     with ext4.mounted() as share:
         assert stats(victim) == before, "rot leaves every time stamp as it was"
         assert catalog_cli("scan", share).code == 0, "a scan does not look at what nobody touched"
@@ -115,8 +143,8 @@ def test_rot_in_a_packed_strip_names_the_strip_and_its_rows(catalog_cli: Any, ex
         assert catalog_cli("scan", share).code == 0
         with Image.open(path) as image:
             offset, count = image.tag_v2[273][5], image.tag_v2[279][5]
-        strip = path.read_bytes()[offset : offset + count]
-    ext4.flip(strip)
+        middle = place(path, offset + count // 2)
+    ext4.flip(middle)
     with ext4.mounted():
         ran = catalog_cli("audit", "--json")
         assert ran.code == 5
@@ -137,13 +165,7 @@ def test_what_changes_in_the_cache_only_is_not_taken_for_the_disk(catalog_cli: A
         device = subprocess.run(
             ["findmnt", "-no", "SOURCE", share], capture_output=True, text=True, check=True
         ).stdout.strip()
-        with open(device, "r+b") as stream:
-            body = stream.read()
-            at = body.find(content) + len(content) // 2
-            stream.seek(at)
-            stream.write(bytes([body[at] ^ 1]))
-            stream.flush()
-            os.fsync(stream.fileno())
+        flip(device, place(victim, len(content) // 2))
         assert victim.read_bytes() == content, "the page cache still holds the good bytes"
         ran = catalog_cli("audit", "--json")
         assert (ran.code, ran.json["corrupt"][0]["manner"]) == (5, "rot")
@@ -161,7 +183,7 @@ def test_an_input_output_error_is_unreadable_and_no_rot(catalog_cli: Any, tmp_pa
         pictures(share)
         assert catalog_cli("scan", share).code == 0
         content = victim.read_bytes()
-    disk.flip(content[4096:8192])
+    disk.flip(disk.only_place_of(content[4096:8192]) + 2048)
     with disk.mounted():
         ran = catalog_cli("audit", "--json")
         assert ran.code == 3, ran.stdout
