@@ -29,6 +29,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+def pytest_configure() -> None:
+    """Take signals as a terminal sends them: ``nohup`` and a shell's ``&`` have them ignored, and every child inherits it."""
+    for number, usual in [(signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)]:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     """``eventually(predicate, timeout=5.0)``: poll until the predicate is true (``tests.waiting.until``)."""
