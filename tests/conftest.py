@@ -30,7 +30,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
-    """Take signals as a terminal sends them: ``nohup`` and a shell's ``&`` have them ignored, and every child inherits it."""
+    """Take signals as a terminal sends them: ``nohup`` and a shell's ``&`` ignore them, and children inherit that."""
     for number, usual in [(signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)]:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
