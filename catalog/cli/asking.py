@@ -166,9 +166,7 @@ def path_column(title: str = "path") -> Column:
     """The path of a row, relative to the working directory where it lies below it."""
     from catalog.cli.output import Column
 
-    return Column(
-        title, lambda row: shown_path(path_of(row)) if row["path"] is not None else "", flexible=True
-    )
+    return Column(title, lambda row: shown_path(path_of(row)) if row["path"] is not None else "", below=True)
 
 
 def column(name: str, title: str | None = None, *, right: bool = False, wraps: bool = False) -> Column:

@@ -30,7 +30,7 @@ def listing(every: bool) -> Listing:
             Column("manner", lambda row: row["manner"]),
             Column("at", span_words),
             *state,
-            Column("path", place_words, flexible=True),
+            Column("path", place_words, below=True),
             Column("reason", lambda row: "; ".join(row.get("told", row["reasons"])), wraps=True),
         ),
         (

@@ -22,7 +22,7 @@ from catalog.cli.asking import (
 from catalog.cli.options import Format
 from catalog.cli.questions import Question, question
 from catalog.errors import UsageError
-from catalog.terms import EventKind, printable
+from catalog.terms import EventKind
 
 Premis = Annotated[bool, typer.Option("--premis", help="PREMIS 3 XML, with the files.", show_default=False)]
 
@@ -45,6 +45,7 @@ def events(
     preservation metadata: files with their checksums, events of files, and who acted.
     """
     with importing():
+        from catalog.cli.happenings import event_words
         from catalog.cli.output import Column, Listing
         from catalog.cli.premis import write_premis
         from catalog.query.events import events as ask
@@ -55,9 +56,9 @@ def events(
             column("id", right=True),
             Column("at", lambda row: short_time(row["at"])),
             column("kind"),
-            column("root"),
+            column("root", "share"),
             path_column(),
-            Column("detail", lambda row: _detail_words(row["detail"])),
+            Column("detail", event_words, wraps=True),
         ),
         ("id", "at", "kind", "root", "path", "actor", "detail"),
         "no events",
@@ -92,18 +93,3 @@ def _say_where_they_are(asked: Asked) -> None:
 
 def _about_files(event: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return (event,) if event["path"] is not None else ()
-
-
-def _detail_words(detail: Mapping[str, Any]) -> str:
-    """The reason alone where there is one, else what there is."""
-    if reason := detail.get("reason"):
-        kind = [str(detail[name]) for name in ("kind",) if detail.get(name)]
-        return ": ".join([*kind, str(reason)])
-    if "from" in detail and "to" in detail:  # a move; where the file is now stands beside it
-        return printable(f"from {detail['from']}")
-    if isinstance(detail.get("moved"), list):
-        return f"{', '.join(detail['moved'])} changed, the bytes did not"
-    parts = (
-        f"{name} {value}" for name, value in detail.items() if name != "whole" and not name.endswith("_b64")
-    )
-    return printable(", ".join(part for part in parts if not part.endswith((" None", " 0"))))

@@ -76,7 +76,9 @@ class Column:
     words: Callable[[Row], str | None]
     right: bool = False
     flexible: bool = False
-    """May be cut in the middle when the terminal is narrow (paths)."""
+    """May be cut in the middle when the terminal is narrow (values)."""
+    below: bool = False
+    """Goes to a line of its own, in full, when the terminal is narrow: paths, which are there to be copied."""
     wraps: bool = False
     """Of the last column: goes below its row when the terminal is narrow (sentences)."""
 
@@ -230,6 +232,7 @@ def _write_table(listing: Listing, rows: Iterable[Row]) -> None:
         drawn,
         right=[index for index, column in enumerate(listing.columns) if column.right],
         flexible=[index for index, column in enumerate(listing.columns) if column.flexible],
+        below=[index for index, column in enumerate(listing.columns) if column.below],
         wraps=listing.columns[-1].wraps,
         width=tables.terminal_width(),
     )

@@ -35,7 +35,7 @@ def list_(context: typer.Context, *, as_json: Json = False, ndjson: Ndjson = Fal
             Column("state", lambda row: row["state"]),
             Column("mode", lambda row: row["mode"]),
             Column("files", lambda row: f"{row['files']['total']:,}", right=True),
-            Column("path", lambda row: row["path"], flexible=True),
+            Column("path", lambda row: row["path"], below=True),
         ),
         ("name", "state", "mode", "files.total", "path"),
         "no share yet: catalog scan FOLDER",

@@ -75,7 +75,7 @@ def _words(found: Status) -> Iterator[str]:
 
 
 def _table(roots: tuple[RootStatus, ...]) -> Iterator[str]:
-    from catalog.cli.tables import table, terminal_width
+    from catalog.cli.tables import blocks, cells, table, terminal_width
 
     titles = (
         "share",
@@ -104,7 +104,10 @@ def _table(roots: tuple[RootStatus, ...]) -> Iterator[str]:
         )
         for each in roots
     ]
-    return table(titles, rows, right=(3, 4, 5, 6), flexible=(9,), width=terminal_width())
+    lines, width = list(table(titles, rows, right=(3, 4, 5, 6))), terminal_width()
+    # Ten columns do not fit the usual 80 cells, and nothing of them may be cut.
+    fits = width is None or max(map(cells, lines)) <= width
+    yield from lines if fits else [*blocks(titles, rows), ""]
 
 
 def _drift_words(each: RootStatus) -> str:

@@ -28,7 +28,7 @@ def errors(question: Question) -> None:
         (
             column("state"),
             Column("since", span_words),
-            Column("path", place_words, flexible=True),
+            Column("path", place_words, below=True),
             column("reason", wraps=True),
         ),
         ("root", "path", "state", "reason", "since"),
@@ -81,7 +81,7 @@ def missing(question: Question) -> None:
             size_column(),
             Column("copies elsewhere", lambda row: str(row["copies"]), right=True),
             path_column(),
-            Column("good copy", _good_copy_words, flexible=True),
+            Column("good copy", _good_copy_words, below=True),
             Column("reason", _absence_words, wraps=True),
         ),
         (
