@@ -1,8 +1,8 @@
 """Samples of everything that is not TIFF: which decoder each format gets.
 
-Netpbm is read by us. PNG, JPEG, JPEG 2000, still WebP and AVIF go to libpng, libjpeg, OpenJPEG, libwebp and libavif
-by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image is an error (Pillow takes
-a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples are those of
+Netpbm and BMP with a palette are read by us. PNG, JPEG, JPEG 2000, still WebP and AVIF go to libpng, libjpeg,
+OpenJPEG, libwebp and libavif by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image
+is an error (Pillow takes a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples are those of
 Pillow, which needs twice the time to hand them over (12 MP: 95 against 34 ms). HEIF goes to libheif. All others, and
 every animation, go to Pillow.
 """
@@ -38,6 +38,10 @@ class Source:
             from catalog.pixels import pnm_raster
 
             return pnm_raster.decode(self._structure, frame, memoryview(self._content))
+        if name == "BMP" and self._structure.detail["colors"]:
+            from catalog.pixels import bmp_raster
+
+            return bmp_raster.decode(frame, memoryview(self._content))
         # Of a file that was cut off Pillow gives nothing at all, libjpeg gray areas: better nothing.
         whole = name == "JPEG" and (not self._structure.defects or self._beyond_pillow(frame))
         if total == 1 and (whole or name in ("PNG", "WEBP", "AVIF", "JPEG2000")):
