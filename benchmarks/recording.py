@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -31,7 +31,7 @@ from catalog.record import Recorder
 from catalog.record.batch import Batch
 from catalog.record.roots import Roots
 from catalog.record.statements import ORDER
-from catalog.store.engine import writing_engine
+from catalog.store.engine import open_writer
 from catalog.store.migration import prepare
 from catalog.terms import (
     Analysis,
@@ -213,11 +213,9 @@ def bare_rows(recorder: Recorder, inspections: list[Inspection]) -> list[list[tu
 
 
 def write_bare(database: str, slices: list[list[tuple[str, list[Row]]]], timing: Timing) -> None:
-    engine = writing_engine(database)
-    batch = Batch(engine, database)
-    Roots(batch).add(b"/share")
-    driver = batch.connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    with closing(Batch(database)) as batch:
+        Roots(batch).add(b"/share")
+    driver = open_writer(database)
     for statement in ("DELETE FROM epoch", "INSERT INTO epoch SELECT 1, 1, x'00'"):
         driver.execute(statement)
     driver.execute("INSERT INTO toolchain VALUES (1, 1, '', 0)")
@@ -232,15 +230,13 @@ def write_bare(database: str, slices: list[list[tuple[str, list[Row]]]], timing:
                 driver.executemany(ORDER[table], rows)
             if number % 8 == 7 or number == len(slices) - 1:
                 driver.execute("COMMIT")
-    batch.close()
-    engine.dispose()
+    driver.close()
 
 
 def once(folder: str, files: int, timings: dict[str, Timing], given: argparse.Namespace) -> None:
     database = os.path.join(folder, "catalog.sqlite3")
     prepare(database)
-    engine = writing_engine(database)
-    recorder = Recorder(engine, database, TOOLCHAIN)
+    recorder = Recorder(database, TOOLCHAIN)
     root_id = Roots(recorder.batch).add(b"/share").root_id
     inspections = [inspection(root_id, number, own_time=given.own_times) for number in range(files)]
     gc.freeze()
@@ -260,7 +256,6 @@ def once(folder: str, files: int, timings: dict[str, Timing], given: argparse.Na
         with timings["touched"].run():
             record_all(recorder, again, fresh=False)
     recorder.close()
-    engine.dispose()
 
 
 def floor(folder: str, files: int, timings: dict[str, Timing], given: argparse.Namespace) -> None:
@@ -268,14 +263,12 @@ def floor(folder: str, files: int, timings: dict[str, Timing], given: argparse.N
         os.mkdir(os.path.join(folder, name))
     database = os.path.join(folder, "rows", "catalog.sqlite3")
     prepare(database)
-    engine = writing_engine(database)
-    recorder = Recorder(engine, database, TOOLCHAIN)
+    recorder = Recorder(database, TOOLCHAIN)
     root_id = Roots(recorder.batch).add(b"/share").root_id
     inspections = [inspection(root_id, number, own_time=given.own_times) for number in range(files)]
     slices = bare_rows(recorder, inspections)
     recorder.rollback()
     recorder.batch.close()
-    engine.dispose()
     database = os.path.join(folder, "bare", "catalog.sqlite3")
     prepare(database)
     write_bare(database, slices, timings["bare"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.store import migration, schema
+from catalog.store import marks, migration
 
 NEXT = '''"""The next schema."""
 
@@ -38,13 +38,13 @@ def folder_with_next(folder: Path, body: str) -> Path:
     """A copy of the migrations with ``body`` as the upgrade of one more revision."""
     copy = folder / "next"
     shutil.copytree(migration.migrations_folder(), copy, ignore=shutil.ignore_patterns("__pycache__"))
-    text = NEXT.format(head=next_head(), before=schema.SCHEMA_HEAD, body=body.strip())
+    text = NEXT.format(head=next_head(), before=marks.SCHEMA_HEAD, body=body.strip())
     (copy / "versions" / f"{next_head()}_next.py").write_text(text)
     return copy
 
 
 def next_head() -> str:
-    return f"{int(schema.SCHEMA_HEAD) + 1:04}"
+    return f"{int(marks.SCHEMA_HEAD) + 1:04}"
 
 
 def know_next(patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -52,4 +52,4 @@ def know_next(patch: pytest.MonkeyPatch, folder: Path) -> None:
     head = next_head()
     patch.setattr(migration, "migrations_folder", lambda: folder)
     patch.setattr(migration, "SCHEMA_HEAD", head)
-    patch.setattr(migration, "SCHEMA_NUMBER", schema.SCHEMA_NUMBER + 1)
+    patch.setattr(migration, "SCHEMA_NUMBER", marks.SCHEMA_NUMBER + 1)

@@ -13,7 +13,6 @@ from typing import Any, Self
 from catalog.record import FileRow, Recorded, Recorder
 from catalog.record.roots import Roots
 from catalog.store import chain, recount
-from catalog.store.engine import writing_engine
 from catalog.store.migration import prepare
 from catalog.terms import (
     Analysis,
@@ -113,13 +112,11 @@ class Shelf:
 
     def open(self, toolchain: Toolchain = TOOLCHAIN) -> None:
         """A new session, as after a restart."""
-        self.engine = writing_engine(self.database)
-        self.recorder = Recorder(self.engine, self.database, toolchain, auto_accept=self.auto_accept)
+        self.recorder = Recorder(self.database, toolchain, auto_accept=self.auto_accept)
         self.roots = Roots(self.recorder.batch)
 
     def close(self) -> None:
         self.recorder.close()
-        self.engine.dispose()
 
     def __enter__(self) -> Self:
         return self

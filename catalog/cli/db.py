@@ -48,8 +48,8 @@ def info(context: typer.Context, *, as_json: Json = False) -> None:
 
     from catalog.cli.output import Frame, answer
     from catalog.store.engine import open_reader, translated
+    from catalog.store.marks import SCHEMA_NUMBER
     from catalog.store.migration import schema_number
-    from catalog.store.schema import SCHEMA_NUMBER
 
     run = invocation(context)
     located = run.database
@@ -128,8 +128,8 @@ def upgrade(context: typer.Context, *, as_json: Json = False) -> None:
     """
     from catalog.cli.output import Frame, answer
     from catalog.store.engine import open_reader
+    from catalog.store.marks import SCHEMA_NUMBER
     from catalog.store.migration import prepare, schema_number
-    from catalog.store.schema import SCHEMA_NUMBER
 
     run = invocation(context)
     database = run.database.path

@@ -166,7 +166,7 @@ def _layout_words(layout: Any) -> Iterator[str]:
 
 
 def _tags(ifd: Any) -> Iterator[str]:
-    from catalog.store.facts import shown_value
+    from catalog.store.values import shown_value
 
     yield f"  {ifd.kind.value} {ifd.index}"
     for tag in ifd.tags:

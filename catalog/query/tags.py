@@ -23,9 +23,10 @@ from catalog.query.files import CHUNK, chunks, file_ids
 from catalog.query.opening import let_go
 from catalog.query.scope import LIVING, Root, Scope
 from catalog.store.codes import IFD_KIND
-from catalog.store.facts import TAG_COLUMNS, positional_tags, shown_value, tag_of
+from catalog.store.facts import TAG_COLUMNS, positional_tags, tag_of
 from catalog.store.positional import NAMES as POSITIONAL
 from catalog.store.schema import dir_, file, ifd, ifd_tag, tagset_member, tagval
+from catalog.store.values import shown_value
 from catalog.terms import Ifd, Tag, path_fields
 
 

@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
-
-from sqlalchemy import Connection, Engine
+from typing import TYPE_CHECKING, Any, Final
 
 from catalog.record.statements import ORDER
-from catalog.store import schema
 from catalog.store.chain import event_line, link, seal_line
 from catalog.store.codes import EVENT_KIND
-from catalog.store.engine import open_reader, translate
+from catalog.store.engine import lent, open_reader, open_writer, translate, translated
 from catalog.terms import EventKind
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 BATCH_ROWS: Final = 1000
 """Files in one transaction at the most."""
@@ -27,18 +27,18 @@ BATCH_SECONDS: Final = 0.2
 """Age at which a transaction is committed, so that readers see progress and admins get their turn."""
 
 _COUNTED_IDS: Final = {
-    table.name: f"SELECT coalesce(max({next(iter(table.primary_key.columns)).name}), 0) FROM {table.name}"
-    for table in (
-        schema.dir_,
-        schema.content,
-        schema.raster,
-        schema.layout,
-        schema.tagval,
-        schema.tagset,
-        schema.revision,
-        schema.file,
-        schema.event,
-        schema.seal,
+    table: f"SELECT coalesce(max({column}), 0) FROM {table}"
+    for table, column in (
+        ("dir", "dir_id"),
+        ("content", "content_id"),
+        ("raster", "raster_id"),
+        ("layout", "layout_id"),
+        ("tagval", "tagval_id"),
+        ("tagset", "tagset_id"),
+        ("revision", "rev_id"),
+        ("file", "file_id"),
+        ("event", "event_id"),
+        ("seal", "seal_id"),
     )
 }
 
@@ -70,12 +70,10 @@ class Batch:
     error of the database nothing is left of the open transaction: it was rolled back, here and there.
     """
 
-    def __init__(self, engine: Engine, database: str) -> None:
-        self.connection: Connection = engine.connect()
-        driver = self.connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        # The DBAPI's own connection: a point lookup costs a third of one through the toolkit.
-        self._driver: sqlite3.Connection = driver
+    def __init__(self, database: str) -> None:
+        # The DBAPI's own connection: a point lookup costs a third of one through SQLAlchemy.
+        self._driver = open_writer(database)
+        self._lent: Connection | None = None
         self._errors = _Translated(self, database)
         self._database = database
         self._reader: sqlite3.Connection | None = None
@@ -104,11 +102,10 @@ class Batch:
         if self.open:
             return
         with self._errors:
-            if not self.connection.in_transaction():
-                if durable is not self._durable:
-                    self._driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                    self._durable = durable
-                self.connection.begin()
+            if durable is not self._durable:
+                self._driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            self._driver.execute("BEGIN IMMEDIATE")
             for table, highest in _COUNTED_IDS.items():
                 self._ids[table] = self._driver.execute(highest).fetchone()[0]
         self._began = time.monotonic()
@@ -123,13 +120,13 @@ class Batch:
     def commit(self) -> None:
         """Make what waits durable, in one transaction; or raise, and nothing of it was."""
         if not self.open:
-            self.connection.commit()  # of a question through ``connection``, which holds the lock, too
             return
         first, last = self._first_event, self._ids.get("event", 0)
         try:
             self.flush()
             self._seal()
-            self.connection.commit()
+            with self._errors:
+                self._driver.commit()
         except BaseException:
             self.rollback()
             raise
@@ -149,7 +146,8 @@ class Batch:
         self.rollbacks += 1
         for forget in self._after_rollback:
             forget()
-        self.connection.rollback()
+        with translated(self._database):
+            self._driver.rollback()
 
     def after_rollback(self, forget: Callable[[], None]) -> None:
         """Have a cache of ids emptied when the transaction that made them is gone."""
@@ -168,7 +166,16 @@ class Batch:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        self.connection.close()
+        if self._lent is not None:
+            self._lent.close()
+        self._driver.close()
+
+    @property
+    def connection(self) -> Connection:
+        """For questions in SQLAlchemy's words. Those in an open transaction see what was flushed of it."""
+        if self._lent is None:
+            self._lent = lent(self._driver, self._database)
+        return self._lent
 
     def reader(self) -> sqlite3.Connection:
         """A second connection for questions outside a transaction: it sees what was committed."""

@@ -10,7 +10,6 @@ from catalog import drift
 from catalog.record.batch import Batch, now_ms
 from catalog.record.facts import Decoders
 from catalog.record.rows import FileRow, Rows
-from catalog.store.facts import load_analysis
 from catalog.terms import (
     EventKind,
     Evidence,
@@ -90,13 +89,16 @@ class Cases:
         An exact analysis does not depend on the decoders: it holds in the current epoch, whichever made it.
         """
         row = self._batch.rows("SELECT sha256, size FROM content WHERE content_id = ?", (content_id,))[0]
-        connection = self._batch.connection
+        from catalog.store.facts import (
+            load_analysis,  # SQLAlchemy: for a scan without news, a third of its time
+        )
+
         of_today = self._batch.rows(
             "SELECT max(a.epoch_id) FROM analysis AS a JOIN epoch AS e USING (epoch_id)"
             " WHERE a.content_id = ? AND e.digest = ?",
             (content_id, self._facts.decoders.epoch),
         )[0][0]
-        loaded = load_analysis(connection, content_id, of_today)
+        loaded = load_analysis(self._batch.connection, content_id, of_today)
         if loaded is None:
             return Evidence("ok", row[1], row[0])
         analysis, epoch = loaded

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine
-
 from catalog import drift
 from catalog.record.batch import Batch, now_ms
 from catalog.record.cases import Cases
@@ -63,13 +61,12 @@ class Recorder:
 
     def __init__(
         self,
-        engine: Engine,
         database: str,
         toolchain: Toolchain | Callable[[], Toolchain],
         *,
         auto_accept: frozenset[Kind] = frozenset(),
     ) -> None:
-        self.batch = Batch(engine, database)
+        self.batch = Batch(database)
         try:
             self.rows = Rows(self.batch)
             self.facts = Facts(self.batch, toolchain)

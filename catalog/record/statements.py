@@ -1,30 +1,22 @@
-"""The hot statements, compiled once from the tables: text and column order for lists of tuples.
+"""The hot statements: text and column order for lists of tuples.
 
-Core with dictionaries costs twice as much a row, Core row by row ten times (docs/performance.md).
+Statements of SQLAlchemy Core cost twice as much a row with dictionaries, ten times row by row
+(docs/performance.md). That each names columns that the tables have is held by a test: importing the tables
+costs what a scan without news costs to do.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Table, insert
-from sqlalchemy.dialects.sqlite import dialect
 
-from catalog.store import schema
-
-
-def insert_text(table: Table, *columns: str, otherwise: str = "") -> str:
+def insert_text(table: str, *columns: str, otherwise: str = "") -> str:
     """``INSERT INTO table (columns) VALUES (?, …)`` for ``executemany(text, [tuple, …])``.
 
     ``otherwise``: what SQLite does on a conflict (``IGNORE``, ``ROLLBACK``) instead of undoing the statement.
     """
-    values = dict.fromkeys(columns)
-    compiled = str(
-        insert(table)
-        .values({table.c[name]: value for name, value in values.items()})
-        .compile(dialect=dialect(paramstyle="qmark"), compile_kwargs={"literal_binds": False})
-    )
-    return compiled.replace("INSERT INTO", f"INSERT OR {otherwise} INTO", 1) if otherwise else compiled
+    verb = f"INSERT OR {otherwise} INTO" if otherwise else "INSERT INTO"
+    return f"{verb} {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
 CONTENT: Final = ("content_id", "sha256", "md5", "size")
@@ -140,22 +132,22 @@ EVENT: Final = (
 
 # In the order of their references: what is flushed first is referred to by what follows.
 ORDER: Final[dict[str, str]] = {
-    "dir": insert_text(schema.dir_, "dir_id", "root_id", "path", "path_text"),
-    "content": insert_text(schema.content, *CONTENT),
-    "raster": insert_text(schema.raster, *RASTER),
-    "layout": insert_text(schema.layout, "layout_id", "value"),
-    "analysis": insert_text(schema.analysis, *ANALYSIS),
-    "page": insert_text(schema.page, *PAGE),
-    "tagval": insert_text(schema.tagval, *TAGVAL),
-    "tagset": insert_text(schema.tagset, "tagset_id", "digest"),
-    "tagset_member": insert_text(schema.tagset_member, "tagset_id", "tagval_id", otherwise="IGNORE"),
+    "dir": insert_text("dir", "dir_id", "root_id", "path", "path_text"),
+    "content": insert_text("content", *CONTENT),
+    "raster": insert_text("raster", *RASTER),
+    "layout": insert_text("layout", "layout_id", "value"),
+    "analysis": insert_text("analysis", *ANALYSIS),
+    "page": insert_text("page", *PAGE),
+    "tagval": insert_text("tagval", *TAGVAL),
+    "tagset": insert_text("tagset", "tagset_id", "digest"),
+    "tagset_member": insert_text("tagset_member", "tagset_id", "tagval_id", otherwise="IGNORE"),
     "ifd": insert_text(
-        schema.ifd, "content_id", "ifd_no", "kind", "parent_no", "tagset_id", "width", "height", "layout"
+        "ifd", "content_id", "ifd_no", "kind", "parent_no", "tagset_id", "width", "height", "layout"
     ),
-    "ifd_tag": insert_text(schema.ifd_tag, "content_id", "ifd_no", "tagval_id", otherwise="IGNORE"),
-    "revision": insert_text(schema.revision, *REVISION),
+    "ifd_tag": insert_text("ifd_tag", "content_id", "ifd_no", "tagval_id", otherwise="IGNORE"),
+    "revision": insert_text("revision", *REVISION),
     # ROLLBACK: a batch that fails is rolled back anyway; knowing that, SQLite need not remember the pages of
     # each statement, which for one with triggers costs as much as the statement itself.
-    "file": insert_text(schema.file, *FILE, otherwise="ROLLBACK"),
-    "event": insert_text(schema.event, *EVENT),
+    "file": insert_text("file", *FILE, otherwise="ROLLBACK"),
+    "event": insert_text("event", *EVENT),
 }

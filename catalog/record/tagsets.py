@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from catalog.record.batch import INT64, Batch, bounded
 from catalog.store.codes import IFD_KIND
-from catalog.store.facts import VALUE_LIMIT, shown_value
 from catalog.store.positional import NAMES as POSITIONAL
 from catalog.store.positional import pack
+from catalog.store.values import VALUE_LIMIT, shown_value
 from catalog.terms import Ifd, IfdKind, Tag, tag_value
 
 # Tags whose values differ in nearly every file: a row each, so that the set of the others stays shared.

@@ -17,7 +17,6 @@ from catalog.record.roots import Roots
 from catalog.record.runs import Runs
 from catalog.sandbox import restrict_writes
 from catalog.service.session import Session
-from catalog.store.engine import writing_engine
 from catalog.store.lock import CataloguingLock
 from catalog.store.migration import prepare
 from catalog.terms import printable
@@ -101,8 +100,7 @@ class Desk:
     """Small admin writes beside a cataloguing process: shares, requests, acceptances. A context manager."""
 
     def __init__(self, database: str) -> None:
-        self._engine = writing_engine(database)
-        self._batch = Batch(self._engine, database)
+        self._batch = Batch(database)
         self.roots = Roots(self._batch)
         self.runs = Runs(self._batch)
         self.accepting = Accepting(self._batch)
@@ -121,7 +119,6 @@ class Desk:
     def __exit__(self, *_: object) -> None:
         self._batch.rollback()
         self._batch.close()
-        self._engine.dispose()
 
 
 def actor() -> str:

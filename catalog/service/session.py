@@ -27,7 +27,6 @@ from catalog.service.placing import Placing
 from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
 from catalog.service.sights import Sights
 from catalog.store.codes import ROOT_STATE
-from catalog.store.engine import writing_engine
 from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
 from catalog.watch.hints import Freed
 from catalog.watch.mounts import MountTrust
@@ -65,7 +64,6 @@ class Session:
         """Walks that are under way: order → root, None for the first walk of one, where nothing was to be lost."""
         self.asked: dict[int, int] = {}
         """Walks that are yet to begin: the order in which they were asked for → root."""
-        self._engine = writing_engine(database)
         self._plans: dict[Key, Plan] = {}
         self._retries: list[tuple[float, int, Key]] = []
         self._retried: dict[Key, tuple[int, Job, Plan]] = {}
@@ -90,7 +88,6 @@ class Session:
         )
         try:
             self.recorder = Recorder(
-                self._engine,
                 database,
                 lambda: self.pool.toolchain,  # asked with the first new content: it starts a worker
                 auto_accept=frozenset(settings.auto_accept),
@@ -119,9 +116,8 @@ class Session:
         try:
             self.sights.close()
             self.pool.close()
-            self.recorder.close()
         finally:
-            self._engine.dispose()
+            self.recorder.close()
 
     def trust(self, root_id: int) -> MountTrust:
         """What the stat fields of a root's mount are worth."""

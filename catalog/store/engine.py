@@ -1,4 +1,7 @@
-"""Connections to the catalogue: one writing engine, one reading engine, and the world's errors translated.
+"""Connections to the catalogue: for writing, for questions, and the world's errors translated.
+
+SQLAlchemy is imported by whoever asks in its words. Recording has statements of its own, and a scan that finds
+nothing new would spend a third of its time on that import.
 
 Every write transaction is ``BEGIN IMMEDIATE``: a deferred one that reads first fails at once with a busy
 snapshot beside another writer, whatever the timeout (measured: 445 of 1,236).
@@ -12,15 +15,15 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import NoneType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
-
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.pool import NullPool, StaticPool
 
 from catalog.errors import CatalogError, Damaged, DatabaseFull, Locked, NoCatalogue, NotPermitted
 from catalog.terms import printable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
 WRITE_TIMEOUT_SECONDS: Final = 30.0
 READ_TIMEOUT_SECONDS: Final = 5.0
@@ -187,20 +190,17 @@ def connect_file(database: str, mode: str, timeout: float, pragmas: Iterable[str
     return connection
 
 
-def _engine(connect: Any, database: str, *, write: bool) -> Engine:
-    engine = create_engine(
-        "sqlite://", creator=connect, poolclass=StaticPool if write else NullPool, hide_parameters=True
-    )
+def _engine(connect: Callable[[], Any], database: str) -> Engine:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
     @event.listens_for(engine, "handle_error")
     def ours(context: ExceptionContext) -> None:
         error = translate(context.original_exception, database) if context.original_exception else None
         if error is not None:
             raise error from context.original_exception
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
 
@@ -214,20 +214,40 @@ def check_sqlite() -> None:
         )
 
 
-def writing_engine(database: str) -> Engine:
-    """An engine on an existing, migrated database; each transaction takes the write lock at its start.
+def open_writer(database: str) -> sqlite3.Connection:
+    """A DBAPI connection that may write to an existing, migrated database. To be used by one thread at a time.
 
-    One connection, to be used by one thread at a time. Raises CatalogError from any statement.
+    Raises CatalogError; whoever begins a transaction begins it with ``BEGIN IMMEDIATE``.
     """
     # The module sqlite3 asks every bytes and None anew how it wants to be stored, in vain: a third of what it
     # costs to bind a row of them. These say that they are stored as they are (``get`` is cheaper than a lambda).
     sqlite3.register_adapter(bytes, bytes)
     sqlite3.register_adapter(NoneType, {}.get)  # type: ignore[arg-type]
-    return _engine(
-        lambda: connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _WRITER_PRAGMAS),
-        database,
-        write=True,
-    )
+    with translated(database):
+        return connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _WRITER_PRAGMAS)
+
+
+class _Lent:
+    """A connection whose transactions and whose end are the business of the one who lent it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def commit(self) -> None:
+        """Not by the borrower."""
+
+    rollback = close = commit
+
+
+def lent(connection: sqlite3.Connection, database: str) -> Connection:
+    """An open connection for questions in SQLAlchemy's words, inside the owner's transactions if there are any.
+
+    Raises CatalogError from any statement. Close it before its owner; that closes nothing else.
+    """
+    return _engine(lambda: _Lent(connection), database).connect()
 
 
 def open_reader(database: str) -> sqlite3.Connection:
@@ -264,4 +284,12 @@ def _holds_commits(wal: str) -> bool:
 
 def reading_engine(database: str) -> Engine:
     """An engine for questions: read-only, never waits for a writer, never blocks one."""
-    return _engine(lambda: open_reader(database), database, write=False)
+    from sqlalchemy import event
+
+    engine = _engine(lambda: open_reader(database), database)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine

@@ -6,7 +6,6 @@ Order is restored where it means something: pages and IFDs by number, the tags o
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zlib
 from collections import defaultdict
@@ -29,9 +28,6 @@ from catalog.store.schema import (
     tagval,
 )
 from catalog.terms import Analysis, Ifd, ImageFacts, Layout, Loaders, Page, PageRole, Tag
-
-VALUE_LIMIT: Final = 256
-"""Bytes of a tag's value that are shown as text; longer ones are cut and named by their digest."""
 
 _pixel = raster.alias("pixel")
 _view = raster.alias("view")
@@ -149,24 +145,6 @@ def tag_of(columns: Sequence[Any]) -> Tag:
 def positional_tags(blob: bytes | None) -> list[Tag]:
     """The tags that say where bytes lie in the file (``ifd.layout``), and the stored width and height."""
     return [] if blob is None else unpack(blob)
-
-
-def shown_value(tag: Tag) -> tuple[str, float | None]:
-    """A tag's value as text for eyes and queries, and as a number when it is a single one.
-
-    Several values are joined by a comma, rationals read ``72/1``; what is longer than ``VALUE_LIMIT``
-    bytes is cut and named by its digest.
-    """
-    value = tag.value
-    number: float | None = None
-    if len(value) == 1 and isinstance(value[0], int | float):
-        number = float(value[0])
-    words = [f"{part[0]}/{part[1]}" if isinstance(part, list) else str(part) for part in value[:VALUE_LIMIT]]
-    shown = ", ".join(words)
-    if len(tag.raw) > VALUE_LIMIT or tag.sha256:
-        digest = tag.sha256 or hashlib.sha256(tag.raw).digest()
-        shown = f"{shown[:VALUE_LIMIT]}… (sha256:{digest.hex()[:16]})"
-    return shown.replace("\0", "\\0"), number
 
 
 def _image(row: Row[Any]) -> ImageFacts | None:

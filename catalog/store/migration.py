@@ -1,6 +1,6 @@
 """Bring a catalogue to this program's schema: all migrations in one transaction, or none of them.
 
-Alembic is imported only when there is something to migrate; every other start asks two pragmas.
+SQLAlchemy and Alembic are imported only when there is something to migrate; every other start asks two pragmas.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+from typing import TYPE_CHECKING, Any, Final
 
 from catalog.errors import CatalogError, Damaged, DatabaseFull, NoCatalogue, NotPermitted, SchemaMismatch
 from catalog.store.engine import (
@@ -27,9 +23,12 @@ from catalog.store.engine import (
     translated,
 )
 from catalog.store.lock import CataloguingLock, lock_path
-from catalog.store.schema import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER
+from catalog.store.marks import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # WAL before the first table: the mode cannot change inside the transaction. Foreign keys are off, because
@@ -218,6 +217,9 @@ def _copy(database: str, place: str, partial: str) -> None:
 
 def _migrate(database: str) -> None:
     """Alembic to the head in one ``BEGIN IMMEDIATE``; a kill in the middle leaves the old schema."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
+
     engine = create_engine(
         "sqlite://",
         creator=lambda: connect_file(database, "mode=rw", WRITE_TIMEOUT_SECONDS, _PRAGMAS),
@@ -238,6 +240,8 @@ def _migrate(database: str) -> None:
 @contextmanager
 def _unwrapped() -> Iterator[None]:
     """SQLite's own errors instead of the toolkit's around them."""
+    from sqlalchemy.exc import DBAPIError
+
     try:
         yield
     except DBAPIError as error:

@@ -17,8 +17,8 @@ from catalog.store.checking import check
 from catalog.store.copies import copy_into, partial_file, refuse_in_shares, sync_folder
 from catalog.store.engine import connect_file, shown, translate, translated
 from catalog.store.lock import CataloguingLock
+from catalog.store.marks import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.store.migration import schema_number
-from catalog.store.schema import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.terms import printable
 
 _WAIT_SECONDS: Final = 5.0

@@ -7,8 +7,6 @@ are append-only; ``file`` caches the current state and can be rebuilt. Enumerati
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import (
     REAL,
     Column,
@@ -31,13 +29,6 @@ from catalog.store.columns import (
 )
 
 __all__ = ["metadata"]
-
-SCHEMA_NUMBER: Final = 1
-"""``PRAGMA user_version``: one more for each migration."""
-SCHEMA_HEAD: Final = "0001"
-"""The newest Alembic revision; a test holds it against the folder ``migrations``."""
-APPLICATION_ID: Final = 0x43415431
-"""``CAT1``: lets ``file`` and us tell a catalogue from another SQLite database."""
 
 setting = table("setting", Column("name", Text, primary_key=True), words("value", null=False), rowid=False)
 

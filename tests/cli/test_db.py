@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from catalog.store.schema import SCHEMA_NUMBER
+from catalog.store.marks import SCHEMA_NUMBER
 from tests.asking import Asking
 
 
@@ -29,7 +29,7 @@ def user_version(database: Path, number: int | None = None) -> int:
 def run_with_next_schema(cli: Any, *words: str) -> subprocess.CompletedProcess[str]:
     """``catalog`` as a program whose schema is one further (with no migration of its own)."""
     program = (
-        "import catalog.store.schema as schema; schema.SCHEMA_NUMBER += 1;"
+        "import catalog.store.marks as marks; marks.SCHEMA_NUMBER += 1;"
         "import catalog.cli; catalog.cli.main()"
     )
     return subprocess.run(

@@ -14,7 +14,6 @@ import pytest
 from catalog.errors import Damaged, Locked, NotFound, NotPermitted, SchemaMismatch, UsageError
 from catalog.store import restoring
 from catalog.store.copies import back_up
-from catalog.store.engine import writing_engine
 from catalog.store.lock import CataloguingLock
 from catalog.store.restoring import Relation, restore
 from catalog.store.triggers import triggers
@@ -33,13 +32,11 @@ def more_events(database: Path, number: int = 1) -> None:
     from catalog.record.batch import Batch
     from catalog.record.roots import Roots
 
-    engine = writing_engine(str(database))
-    batch = Batch(engine, str(database))
+    batch = Batch(str(database))
     for _ in range(number):
         count = ask(database, "SELECT count(*) FROM root")[0][0]
         Roots(batch).add(f"/more/{count}".encode())
     batch.close()
-    engine.dispose()
 
 
 def left_beside(database: Path) -> list[str]:

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,27 @@ def test_unchanged_rescan_adds_no_event_and_no_revision(catalog_cli: Any, share:
     before = ask(counts)
     catalog_cli("scan", share)
     assert ask(counts) == before
+
+
+def test_a_scan_without_news_needs_no_sqlalchemy(catalog_cli: Any, share: Path) -> None:
+    """Importing it would be half of what such a scan costs."""
+    catalog_cli("scan", share)
+    code = """
+import sys
+from catalog.cli import run
+assert run(sys.argv[1:]) == 0
+print([name for name in ("sqlalchemy", "alembic", "numpy") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "scan", str(share)],
+        env=catalog_cli.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+    assert "0 new, 0 changed" in done.stderr
 
 
 def test_equal_pixels_in_unequal_files_share_a_pixel_checksum(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from catalog.store.marks import SCHEMA_NUMBER
 from catalog.store.migration import prepare
-from catalog.store.schema import SCHEMA_NUMBER
 from tests.conftest import CHECKOUT
 from tests.migrations import REBUILD, folder_with_next, know_next
 from tests.recordings import Shelf

@@ -12,7 +12,7 @@ from sqlalchemy import Table, insert, select
 
 from catalog.store import schema
 from catalog.store.codes import EVENT_KIND, FIDELITY, IFD_KIND, OUTCOME, PRESENCE, ROOT_STATE
-from catalog.store.engine import writing_engine
+from catalog.store.engine import lent, open_writer
 from catalog.store.migration import prepare
 from catalog.store.positional import pack
 from catalog.terms import (
@@ -73,8 +73,8 @@ class CatalogueRows:
     def __init__(self, database: str) -> None:
         self.database = database
         prepare(database)
-        self._engine = writing_engine(database)
-        self._connection = self._engine.connect()
+        self._writer = open_writer(database)
+        self._connection = lent(self._writer, database)  # each statement is a transaction
         self.epoch_id = self.epoch(b"\x01" * 32)
         self._inode = 100
 
@@ -83,7 +83,7 @@ class CatalogueRows:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-        self._engine.dispose()
+        self._writer.close()
 
     # ------------------------------------------------------------------------------------------- rows
 

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from catalog.record.batch import Batch
 from catalog.record.facts import Facts
-from catalog.store.engine import writing_engine
 from catalog.store.facts import load_analysis
 from catalog.store.migration import prepare
 from catalog.terms import (
@@ -66,11 +65,9 @@ TOOLCHAIN = Toolchain(1, b"e" * 32, (("Pillow", "13.0"),))
 def batch(tmp_path: Path) -> Iterator[Batch]:
     database = str(tmp_path / "catalog.sqlite3")
     prepare(database)
-    engine = writing_engine(database)
-    batch = Batch(engine, database)
+    batch = Batch(database)
     yield batch
     batch.close()
-    engine.dispose()
 
 
 def store(batch: Batch, analysis: Analysis, toolchain: Toolchain = TOOLCHAIN, content: bytes = b"1") -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from catalog.query.resolving import resolve
 from catalog.query.tags import files_with_tag, tag_names
-from catalog.store.facts import shown_value
+from catalog.store.values import shown_value
 from catalog.terms import Presence, Tag
 from tests.unit.catalogue_rows import CatalogueRows, Picture
 

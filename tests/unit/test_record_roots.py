@@ -15,7 +15,6 @@ from catalog.errors import NotFound, UsageError
 from catalog.record.batch import Batch
 from catalog.record.roots import MountRecord, Roots
 from catalog.record.runs import Runs
-from catalog.store.engine import writing_engine
 from catalog.terms import RootState
 from tests.recordings import Shelf, stat
 
@@ -23,11 +22,9 @@ from tests.recordings import Shelf, stat
 @pytest.fixture
 def admin(shelf: Shelf) -> Iterator[Batch]:
     """Another process' connection, as far as SQLite can tell."""
-    engine = writing_engine(shelf.database)
-    with closing(Batch(engine, shelf.database)) as batch:
+    with closing(Batch(shelf.database)) as batch:
         yield batch
         batch.rollback()
-    engine.dispose()
 
 
 # ----------------------------------------------------------------------------------------------- shares

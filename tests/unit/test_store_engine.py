@@ -17,8 +17,9 @@ import pytest
 from sqlalchemy import text
 
 from catalog.errors import Damaged, DatabaseFull, Exit, Locked, NoCatalogue, NotPermitted
+from catalog.record.batch import Batch
 from catalog.store import engine as store_engine
-from catalog.store.engine import open_reader, reading_engine, translate, writing_engine
+from catalog.store.engine import open_reader, reading_engine, translate
 from catalog.store.lock import CataloguingLock
 from catalog.store.migration import prepare
 from tests.conftest import CHECKOUT
@@ -168,15 +169,31 @@ def test_odd_names_of_catalogues_are_opened_as_they_are(tmp_path: Path) -> None:
 
 def test_two_writers_wait_for_each_other(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_engine, "WRITE_TIMEOUT_SECONDS", 0.05)
-    other = writing_engine(shelf.database)
     shelf.see(b"a.tif", "a", commit=False)
-    with other.connect() as connection:
+    with closing(Batch(shelf.database)) as other:
         with pytest.raises(Locked) as caught:
-            connection.execute(text("SELECT 1"))
+            other.begin()
         assert caught.value.code == Exit.LOCKED
         shelf.recorder.commit()
-        assert connection.execute(text(COUNT)).scalar() == 1
-    other.dispose()
+        assert other.rows(COUNT) == [(1,)]
+        other.rollback()
+
+
+def test_a_question_in_sqlalchemys_words_sees_the_open_transaction_and_ends_nothing_of_it(
+    shelf: Shelf,
+) -> None:
+    shelf.see(b"a.tif", "a", commit=False)
+    batch = shelf.recorder.batch
+    batch.flush()
+    for _ in range(2):  # the first one makes the connection
+        assert batch.connection.execute(text(COUNT)).scalar() == 1
+        batch.connection.rollback()
+        batch.connection.commit()
+        with closing(sqlite3.connect(shelf.database)) as other:
+            assert other.execute(COUNT).fetchone() == (0,)
+    shelf.recorder.commit()
+    with closing(sqlite3.connect(shelf.database)) as other:
+        assert other.execute(COUNT).fetchone() == (1,)
 
 
 def test_two_processes_write_in_turns_without_an_error(shelf: Shelf) -> None:

@@ -16,8 +16,8 @@ import pytest
 from catalog.errors import CatalogError, Damaged, Exit, Locked, NotPermitted, SchemaMismatch
 from catalog.query.opening import opened
 from catalog.store.lock import CataloguingLock
+from catalog.store.marks import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.store.migration import check_current, prepare
-from catalog.store.schema import APPLICATION_ID, SCHEMA_NUMBER
 from catalog.store.triggers import triggers
 from catalog.store.views import views
 from tests.conftest import CHECKOUT

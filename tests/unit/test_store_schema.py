@@ -18,8 +18,9 @@ from sqlalchemy.pool import NullPool
 
 from catalog.pixels import tagnames
 from catalog.store import codes, migration, positional
+from catalog.store.marks import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER
 from catalog.store.migration import migrations_folder, prepare
-from catalog.store.schema import APPLICATION_ID, SCHEMA_HEAD, SCHEMA_NUMBER, metadata
+from catalog.store.schema import metadata
 from catalog.store.triggers import triggers
 from catalog.store.views import views
 from catalog.terms import (
