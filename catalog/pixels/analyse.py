@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from catalog.pixels.digest import combined, frame_digests
+from catalog.pixels.jpeg_complaints import somebody_listens
 from catalog.pixels.near import near_hash
 from catalog.pixels.raster import (
     Decoded,
@@ -47,10 +48,16 @@ _HARMLESS: Final = re.compile(
             r"Truncated File Read",
             r"Palette images with Transparency",
             r"malformed MPO file",
+            # libjpeg about parameters that it does not need
+            r"Invalid SOS parameters for sequential JPEG",
+            r"unknown JFIF revision number",
+            r"Unknown Adobe color transform code",
         )
     )
 )
 """What decoders say of files whose samples are right. Everything else that they say makes a file damaged."""
+_DOUBTFUL: Final = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker")
+"""What a broken JPEG may be told by alone, and what some cameras write behind a whole picture."""
 _ABOUT_US: Final = "Interlace handling should be turned on when using png_read_image"
 """libpng to imagecodecs, about each interlaced image, which it reads rightly nevertheless."""
 
@@ -74,6 +81,7 @@ def analyse(
     ears = sys.modules.get("catalog.pixels.complaints")
     if ears is not None:
         ears.heard()  # what was said about another file
+    somebody_listens.set(complaints is not None)
     said: list[str] = []
     if content[:2] in _TIFF_ORDERS:  # none of its decoders warns in Python's way, and this costs 5 µs
         analysis = _analysed(content, limits, full_values)
@@ -208,7 +216,12 @@ def _weighed(analysis: Analysis, said: list[str]) -> Analysis:
     grave = [line for line in lines if not _HARMLESS.search(line)]
     fidelity, reason = analysis.fidelity, analysis.reason
     if grave and fidelity is not Fidelity.UNDECODABLE and analysis.pixels is not None:
-        fidelity, reason = _damaged(fidelity, reason, f"the decoder complained: {grave[0]}")
+        broken = [line for line in grave if not _DOUBTFUL.search(line)]
+        words = f"the decoder complained: {(broken or grave)[0]}"
+        if broken:
+            fidelity, reason = _damaged(fidelity, reason, words)
+        elif fidelity.sound:
+            fidelity, reason = Fidelity.UNVERIFIED, words
     return replace(analysis, fidelity=fidelity, reason=reason, complaints=lines)
 
 

@@ -64,7 +64,7 @@ def _rows(view: memoryview, header: BmpHeader) -> Indexes:
 
     height, stride = abs(header.height), header.stride
     held = np.frombuffer(view[header.pixels_at : header.pixels_at + height * stride], np.uint8)
-    packed = np.zeros(height * stride, np.uint8)
+    packed: Indexes = np.zeros(height * stride, np.uint8)
     packed[: len(held)] = held
     packed = packed.reshape(height, stride)
     if header.bits == 8:

@@ -1,10 +1,10 @@
 """Samples of everything that is not TIFF: which decoder each format gets.
 
-Netpbm and BMP with a palette are read by us. PNG, JPEG, JPEG 2000, still WebP and AVIF go to libpng, libjpeg,
-OpenJPEG, libwebp and libavif by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image
-is an error (Pillow takes a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples are those of
-Pillow, which needs twice the time to hand them over (12 MP: 95 against 34 ms). HEIF goes to libheif. All others, and
-every animation, go to Pillow.
+Netpbm and BMP with a palette are read by us. PNG, JPEG, JPEG 2000, still WebP and AVIF go to libpng, libjpeg, OpenJPEG,
+libwebp and libavif by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image is an
+error (Pillow takes a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples
+are those of Pillow, which needs twice the time to hand them over (12 MP: 95 against 34 ms). HEIF goes to libheif. All
+others, and every animation, go to Pillow.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Source:
         import imagecodecs
 
         from catalog.pixels.complaints import listen
+        from catalog.pixels.jpeg_complaints import hear_jpeg
         from catalog.pixels.segment_codecs import png_samples
 
         listen("imagecodecs")
@@ -75,6 +76,7 @@ class Source:
             array = png_samples(content)
         elif name == "JPEG":
             array = imagecodecs.jpeg_decode(content)
+            hear_jpeg(content)
             if frame.model == "cmyk":  # as the stream has it: inverted (rule 1); Pillow turns it round itself
                 array = ((1 << int(frame.dtype[1:])) - 1) - array
         elif name == "AVIF":

@@ -14,7 +14,7 @@ from catalog.pixels.exif import EXIF_PREFIX, parse_exif
 from catalog.pixels.payload import Payload
 from catalog.pixels.structure import Frame, NotAnImage, Structure, Wanted
 from catalog.pixels.tiff import SIGNATURES
-from catalog.terms import Fidelity, Layout, PageRole
+from catalog.terms import Fidelity, Layout, PageRole, joined
 
 # The first byte pair that is no stuffed zero, no restart marker and no fill byte ends a scan.
 _SCAN_END: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -65,6 +65,8 @@ class JpegMarkers:
     """(number, total, bytes) of APP2 segments."""
     mpf: bool = False
     scans: int = 0
+    begun: set[int] = field(default_factory=set)
+    """Identifiers of the components that a scan holds from their first coefficient on."""
     ended: bool = False
     beside: dict[str, None] = field(default_factory=dict)
     """What is no part of the picture and no tag, in words, in the file's order."""
@@ -129,6 +131,9 @@ def _segment(view: memoryview, marker: int, at: int, found: JpegMarkers) -> int:
     elif marker == _SOS:
         found.parts.append(("DA", body))
         found.scans += 1
+        number = body[0] if body else 0
+        if len(body) > 1 + 2 * number and not body[1 + 2 * number]:
+            found.begun.update(body[1 : 1 + 2 * number : 2])
         match = _SCAN_END.search(view, at)
         end = match.start() if match else size
         found.parts.append(("scan", view[at:end]))
@@ -221,6 +226,11 @@ def parse_jpeg(view: memoryview, wanted: Wanted) -> Structure:
         raise NotAnImage(f"JPEG: {reason}", claims="JPEG")
     if not found.scans:
         found.defects.append("no scan: the image has no samples")
+    elif found.sof not in _LOSSLESS and found.sof not in _HIERARCHICAL:
+        lacking = [place for place, (name, _, _) in enumerate(found.components, 1) if name not in found.begun]
+        if lacking:  # decoders deliver gray for them, and say nothing
+            listed = joined(f"{place}" for place in lacking)
+            found.defects.append(f"no scan of component {listed} of {len(found.components)}")
     space = color_space(found)
     frame = _frame(found, space)
     exif = parse_exif(_exif_block(found.exif), full_values=wanted.full_values) if found.exif else None

@@ -17,6 +17,7 @@ import numpy as np
 from catalog.pixels.bare_tiff import bare_tiff
 from catalog.pixels.complaints import listen
 from catalog.pixels.jpeg2000 import missing_parts
+from catalog.pixels.jpeg_complaints import hear_jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -230,6 +231,7 @@ def samples_of(
             outcolorspace=colour[1],
             shape=(height, width),
         )
+        hear_jpeg(segment, tables)
     elif _IMAGES[compression] == "png_decode":
         array = png_samples(segment)
     elif _IMAGES[compression] == "webp_decode":
