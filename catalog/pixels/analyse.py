@@ -245,6 +245,8 @@ def _without_header_parser(content: bytes | memoryview, format_name: str, limits
     """A format whose headers we do not read: Pillow's word for everything, so nothing is proved."""
     from catalog.pixels import pillow_raster
 
+    if format_name == "EPS":  # whatever the file's name is: Pillow would let Ghostscript run it
+        return Analysis(Fidelity.UNDECODABLE, "EPS: a program in PostScript, which is not run")
     try:
         frame, decoded = pillow_raster.unannounced(content, format_name, limits)
     except ImportError:

@@ -6,6 +6,7 @@ palette expanded, an animation is its composited frames.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 
 from catalog.pixels.payload import Payload
@@ -168,6 +169,7 @@ def parse_gif(view: memoryview, wanted: Wanted) -> Structure:
             "images": len(found.images),
             "boxes": tuple(image.box for image in found.images[:16]),
             "transparent": found.images[0].transparent,
+            "narrow": _narrow(found),
         },
     )
 
@@ -203,6 +205,20 @@ def _frames(found: GifBlocks, canvas: tuple[int, int]) -> tuple[Frame, ...]:
         )
         for index in range(min(len(found.images), MAX_FRAMES))
     )
+
+
+def _narrow(found: GifBlocks) -> dict[int, tuple[int, int, bytes]]:
+    """Images whose codes may stand for colours that their palette has not: by number, its colours, its
+    transparent index, which some writers set behind them, and the image alone in a GIF of 256 colours."""
+    narrow: dict[int, tuple[int, int, bytes]] = {}
+    for number, image in enumerate(found.images[:MAX_FRAMES]):
+        colours = len(image.palette or found.palette) // 3
+        if len(image.lzw) > 1 and colours and image.lzw[0] <= 8 and colours < 1 << image.lzw[0]:
+            size = struct.pack("<HH", *image.box[2:])
+            head = b"GIF89a" + size + b"\x87\0\0" + bytes(range(255, -1, -1)) * 3
+            place = b",\0\0\0\0" + size + bytes((image.interlaced << 6,))
+            narrow[number] = (colours, image.transparent, b"".join((head, place, image.lzw, b";")))
+    return narrow
 
 
 def _box(image: GifImage) -> tuple[int, int, int, int]:

@@ -45,7 +45,7 @@ class Source:
         # Of a file that was cut off Pillow gives nothing at all, libjpeg gray areas: better nothing.
         whole = name == "JPEG" and (not self._structure.defects or self._beyond_pillow(frame))
         if total == 1 and (whole or name in ("PNG", "WEBP", "AVIF", "JPEG2000")):
-            return self._still(frame, name)
+            return self._within_palette(frame, self._still(frame, name))
         if name == "HEIF":
             from catalog.pixels import heif_raster
 
@@ -54,7 +54,29 @@ class Source:
             from catalog.pixels.pillow_raster import Frames
 
             self._frames = Frames(self._content, name, self._limits, total)
-        return self._frames.decode(frame, frame.index)
+        return self._within_palette(frame, self._frames.decode(frame, frame.index))
+
+    def _within_palette(self, frame: Frame, decoded: Decoded) -> Decoded:
+        """Where codes may stand for colours that a palette has not: whether they do. Readers differ in what they show
+        for them; the decoders take black, and say nothing."""
+        detail, name = self._structure.detail, self._structure.format
+        content: bytes | memoryview = self._content
+        clear = -1
+        if name == "GIF" and frame.index in detail["narrow"]:
+            colours, clear, content = detail["narrow"][frame.index]
+        elif name == "PNG" and detail["color_type"] == 3 and detail["palette"]:
+            colours = len(detail["palette"]) // 3
+            if frame.index or colours >= 1 << detail["bit_depth"]:
+                return decoded
+        else:
+            return decoded
+        from catalog.pixels.pillow_raster import largest_index
+
+        largest = largest_index(content, name, self._limits, clear)
+        if largest < colours:
+            return decoded
+        words = f"index {largest} of a palette of {colours} colours: readers differ in what that is"
+        return decoded.lowered(Fidelity.UNVERIFIED, words)
 
     def _beyond_pillow(self, frame: Frame) -> bool:
         """JPEG that is lossless, deeper than 8 bits, or coded arithmetically: libjpeg cannot pause inside that, and

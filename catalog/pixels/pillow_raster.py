@@ -181,6 +181,20 @@ class _Packed:
             yield self._image.crop((0, top, width, min(height, top + rows))).tobytes()
 
 
+def largest_index(content: bytes | memoryview, format_name: str, limits: Limits, clear: int = -1) -> int:
+    """The largest palette index that a still image uses, but for ``clear``, which stands for no colour.
+
+    Raises what Pillow raises.
+    """
+    with opened(content, format_name, limits) as image:
+        image.load()
+        if image.mode != "P":
+            raise Undecodable(f"Pillow delivers mode {image.mode} instead of indexes")
+        return max(
+            (index for index, used in enumerate(image.histogram()) if used and index != clear), default=0
+        )
+
+
 def unannounced(content: bytes | memoryview, format_name: str, limits: Limits) -> tuple[Frame, Decoded]:
     """A file of a format that has no header parser here, by Pillow alone: ``unverified``."""
     with opened(content, format_name, limits) as image:

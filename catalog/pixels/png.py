@@ -13,7 +13,7 @@ from catalog.pixels.exif import parse_exif
 from catalog.pixels.payload import Payload
 from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, Wanted
 from catalog.pixels.tiff_segments import Inflation
-from catalog.terms import Fidelity, Layout, PageRole
+from catalog.terms import Fidelity, Layout, PageRole, counted
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 400_000
@@ -189,6 +189,8 @@ def parse_png(view: memoryview, wanted: Wanted) -> Structure:
         defect = inflate_defect(found)
         if defect:
             found.defects.append(defect)
+    if wanted.checksums and not found.defects:
+        _animation(found)
     exif = parse_exif(found.exif, full_values=wanted.full_values) if found.exif is not None else None
     icc = _profile(found)
     if found.ended and found.end < len(view):
@@ -261,7 +263,7 @@ def _frames(found: PngChunks) -> tuple[Frame, ...]:
     if found.announced is None:
         return (still,)
     # The default image is a frame of the animation only when a frame control stands before it.
-    hidden = 0 if any(first for first, _ in found.controls) else 1
+    hidden = _hidden(found)
     number = len(found.controls) + hidden
     if number < 2:
         return (still,)
@@ -283,6 +285,41 @@ def _frames(found: PngChunks) -> tuple[Frame, ...]:
             )
         )
     return tuple(frames)
+
+
+def _hidden(found: PngChunks) -> int:
+    """1 when the default image is no frame of the animation."""
+    return 0 if any(first for first, _ in found.controls) else 1
+
+
+def _animation(found: PngChunks) -> None:
+    """Defects of an animation: frames that are not there, and broken zlib streams (Pillow overlooks a lost sum)."""
+    announced, controls = found.announced, found.controls
+    if announced is None or len(controls) + _hidden(found) < 2:
+        return
+    if announced > len(controls):
+        found.defects.append(f"only {len(controls):,} of {counted(announced, 'frame')} are there")
+    pieces: list[list[memoryview]] = []
+    sizes: list[bytes] = []
+    for name, body in found.parts:
+        if name == "fcTL":
+            sizes.append(bytes(body[4:12]))
+            pieces.append([])
+        elif name == "fdAT" and pieces:
+            pieces[-1].append(body[4:])
+    bits = found.bit_depth * _CHANNELS[found.color_type]
+    for number, (size, streams) in enumerate(zip(sizes, pieces, strict=True), 1):
+        width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+        needed = raw_bytes(width, height, bits, found.interlaced)
+        if not streams or needed > _MAX_CHECKED:
+            continue
+        inflation = Inflation(needed)
+        for stream in streams:
+            inflation.feed(stream)
+        reason = inflation.defect()
+        if reason:
+            found.defects.append(f"frame {number:,} {reason}")
+            return
 
 
 def raw_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:

@@ -6,7 +6,7 @@ Source: the Netpbm manual pages (pbm, pgm, ppm, pam, pfm). All are ``PPM`` to Pi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from catalog.pixels.payload import Payload
@@ -25,6 +25,8 @@ _TUPLE_TYPES: Final = {
     "RGB_ALPHA": ("rgba", 4),
     "CMYK": ("cmyk", 4),
 }
+_ANOTHER: Final = re.compile(rb"P[4-7]\s")
+"""How the next image of a file begins."""
 _WORDS: Final = {1: "PBM", 2: "PGM", 3: "PPM", 4: "PBM", 5: "PGM", 6: "PPM", 7: "PAM", 8: "PFM"}
 
 
@@ -43,6 +45,8 @@ class PnmHeader:
     """PFM: below 0 little-endian, above big-endian."""
     start: int
     """Where the raster begins."""
+    odd: str = ""
+    """What readers take differently, in words."""
 
     @property
     def plain(self) -> bool:
@@ -74,6 +78,9 @@ def read_header(view: memoryview) -> PnmHeader:
         tokens.append(match[1].decode("latin-1"))
         at = match.end()
     try:
+        numbers = tokens[:2] if magic in b"Ff" else tokens
+        if not all(token.isascii() and token.isdigit() for token in numbers):
+            raise ValueError  # Python takes "1_0" and "+2" for numbers, too
         width, height = int(tokens[0]), int(tokens[1])
         scale = float(tokens[2]) if magic in b"Ff" else 0.0
         maxval = 1 if wanted == 2 else 0 if magic in b"Ff" else int(tokens[2])
@@ -82,8 +89,12 @@ def read_header(view: memoryview) -> PnmHeader:
         raise NotAnImage(f"PNM: {words!r} is no header", claims="PPM") from None
     number = 8 if magic in b"Ff" else int(magic)
     depth = 3 if magic in b"36F" else 1
-    # One white space character follows the header of a binary file.
-    return _checked(PnmHeader(number, width, height, depth, maxval, "", scale, at + 1))
+    # One white space character follows the header of a binary file; Netpbm takes the end of a comment for it.
+    start, odd = at + 1, ""
+    if head[at : at + 1] == b"#" and number > 3:
+        start = min(end for end in (head.find(b"\n", at), head.find(b"\r", at), len(head)) if end >= 0) + 1
+        odd = "a comment right behind the header: readers differ in where the samples begin"
+    return _checked(PnmHeader(number, width, height, depth, maxval, "", scale, start, odd))
 
 
 def _pam(head: bytes) -> PnmHeader:
@@ -127,6 +138,8 @@ def parse_pnm(view: memoryview, wanted: Wanted) -> Structure:
         defects.append(f"truncated: {max(held, 0):,} of {header.raster:,} bytes of samples")
     elif held > header.raster:
         notes = (f"{held - header.raster:,} bytes after the first image",)
+        if _ANOTHER.match(view, header.start + header.raster):
+            header = replace(header, odd="several images in one file: the first alone is read")
     digest, reason = _payload(view, header, defects) if wanted.payload else (None, None)
     return Structure(
         format="PPM",
@@ -181,6 +194,8 @@ def _frame(header: PnmHeader, defects: tuple[str, ...]) -> Frame:
                 Fidelity.UNVERIFIED,
                 f"a maximum of {header.maxval:,} is no whole number of bits",
             )
+    if header.odd:
+        fidelity, reason = Fidelity.UNVERIFIED, header.odd
     return Frame(
         index=0,
         role=PageRole.PAGE,

@@ -73,6 +73,8 @@ def _plain(text: bytes, number: int, maxval: int, shape: tuple[int, int, int]) -
         values = digits.astype(np.uint16)
     else:
         words = text.split(None, total)[:total]
+        if not all(word.isdigit() for word in words):
+            raise Undecodable("what should be a number is none")
         try:
             values = np.array([int(word) for word in words], np.uint32)
         except (ValueError, OverflowError):

@@ -1,0 +1,146 @@
+"""Files that a decoder reads without a word, and that other readers take for another picture."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from catalog.pixels.analyse import analyse
+from catalog.terms import Analysis, Fidelity, Limits
+from tests.unit.rasters import noise, samples
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def look(content: bytes) -> Analysis:
+    return analyse(content, limits=Limits())
+
+
+# ---------------------------------------------------------------------------------------------- palettes
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(header: tuple[int, ...], *chunks: bytes) -> bytes:
+    return b"".join(
+        (
+            SIGNATURE,
+            chunk(b"IHDR", struct.pack(">IIBBBBB", *header)),
+            *chunks,
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+@pytest.mark.parametrize(("largest", "fidelity"), [(2, Fidelity.EXACT), (5, Fidelity.UNVERIFIED)])
+def test_a_png_index_beyond_the_palette_proves_nothing(largest: int, fidelity: Fidelity) -> None:
+    rows = bytes((0, 0, 1, 2, 0, 1, 0, largest))
+    content = png((3, 2, 8, 3, 0, 0, 0), chunk(b"PLTE", bytes(range(9))), chunk(b"IDAT", zlib.compress(rows)))
+    found = look(content)
+    assert found.fidelity is fidelity
+    assert ("index 5 of a palette of 3 colours" in str(found.reason)) is (largest == 5)
+
+
+def gif_image(*indexes: int, left: int = 0) -> bytes:
+    """Indexes of three bits; each stands for itself because the table is cleared before it."""
+    codes = [code for index in indexes for code in (8, index)] + [9]
+    number = sum(code << 4 * place for place, code in enumerate(codes))
+    data = number.to_bytes(-(-len(codes) // 2), "little")
+    place = struct.pack("<HHHHB", left, 0, len(indexes), 1, 0)
+    return b"," + place + bytes((3, len(data))) + data + b"\0"
+
+
+@pytest.mark.parametrize("palette", [bytes(range(12)), bytes((0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3))])
+def test_a_gif_index_beyond_the_palette_proves_nothing(palette: bytes) -> None:
+    """Of gray levels Pillow made gray of it, of colours black."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 4, 1, 0x81, 0, 0) + palette
+    assert look(head + gif_image(0, 1, 2, 3) + b";").fidelity is Fidelity.EXACT
+    found = look(head + gif_image(0, 1, 2, 7) + b";")
+    assert found.fidelity is Fidelity.UNVERIFIED
+    assert "index 7 of a palette of 4 colours" in str(found.reason)
+    later = look(head + gif_image(0, 1, 2, 3) + gif_image(3, 6, left=1) + b";")
+    assert later.fidelity is Fidelity.UNVERIFIED
+    assert "image 2 of 2: index 6" in str(later.reason)
+
+
+def test_a_transparent_index_may_stand_behind_the_palette() -> None:
+    """Pillow writes it so."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 4, 1, 0x81, 0, 0) + bytes(range(12))
+    control = b"\x21\xf9\4\1\0\0\4\0"
+    assert look(head + control + gif_image(0, 1, 2, 4) + b";").fidelity is Fidelity.EXACT
+
+
+# -------------------------------------------------------------------------------------------- animations
+
+
+def animated_png(second: bytes, announced: int = 2) -> bytes:
+    control = struct.pack(">IIIIHHBB", 5, 4, 0, 0, 1, 10, 0, 0)
+    first = zlib.compress(b"".join(b"\0" + bytes(range(row, row + 20)) for row in range(4)))
+    return png(
+        (5, 4, 8, 6, 0, 0, 0),
+        chunk(b"acTL", struct.pack(">II", announced, 0)),
+        chunk(b"fcTL", struct.pack(">I", 0) + control),
+        chunk(b"IDAT", first),
+        chunk(b"fcTL", struct.pack(">I", 1) + control),
+        chunk(b"fdAT", struct.pack(">I", 2) + second),
+    )
+
+
+def test_a_frame_of_an_animated_png_that_lost_its_sum_is_damage() -> None:
+    whole = zlib.compress(b"".join(b"\0" + bytes(range(9, 29)) for _ in range(4)))
+    assert look(animated_png(whole)).fidelity is Fidelity.EXACT
+    found = look(animated_png(whole[:-4]))
+    assert found.fidelity is Fidelity.DAMAGED
+    assert "frame 2 without the end of its zlib stream" in str(found.reason)
+
+
+def test_an_animated_png_that_lacks_a_frame_is_damage() -> None:
+    whole = zlib.compress(b"".join(b"\0" + bytes(range(9, 29)) for _ in range(4)))
+    found = look(animated_png(whole, announced=3))
+    assert found.fidelity is Fidelity.DAMAGED
+    assert "only 2 of 3 frames are there" in str(found.reason)
+
+
+# ------------------------------------------------------------------------------------------------ Netpbm
+
+
+def test_a_comment_behind_the_header_is_not_taken_for_samples() -> None:
+    """Netpbm and ImageMagick begin behind it; it was hashed as the picture, and called exact."""
+    plain = b"P5\n2 2\n255\n\1\2\3\4"
+    found = look(b"P5\n2 2\n255# scanned\n\1\2\3\4")
+    assert found.fidelity is Fidelity.UNVERIFIED
+    assert found.pixels == look(plain).pixels
+    assert np.array_equal(samples(plain), [[[1], [2]], [[3], [4]]])
+
+
+def test_several_netpbm_images_in_one_file_are_not_the_first_alone() -> None:
+    first, second = b"P5\n2 2\n255\n\1\2\3\4", b"P5\n2 2\n255\n\5\6\7\x08"
+    assert look(first).fidelity is Fidelity.EXACT
+    found = look(first + second)
+    assert found.fidelity is Fidelity.UNVERIFIED
+    assert "several images" in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    "text", [b"P5\n1_0 2\n255\n" + bytes(20), b"P5\n+2 2\n255\n" + bytes(4), b"P2 2 1 255 1_0 2 "]
+)
+def test_what_only_python_takes_for_a_number_is_none(text: bytes) -> None:
+    assert look(text).fidelity is Fidelity.UNDECODABLE
+
+
+# -------------------------------------------------------------------------------------------- PostScript
+
+
+def test_postscript_is_never_run_whatever_the_name_of_the_file() -> None:
+    buffer = BytesIO()
+    Image.fromarray(noise((8, 8), "u1")).save(buffer, "EPS")
+    found = look(buffer.getvalue())
+    assert found.fidelity is Fidelity.UNDECODABLE
+    assert found.reason == "EPS: a program in PostScript, which is not run"
