@@ -198,6 +198,9 @@ class Settings:
     absence_seconds: float = _setting(
         60.0, SECONDS, "Time before the second look that makes an absent file `missing`"
     )
+    elsewhere_seconds: float = _setting(
+        600.0, SECONDS, "Time that an absence waits for walks and readings that may find the file elsewhere"
+    )
     poll_interval_seconds: float = _setting(60.0, PERIOD, "Time between two looks at a polled share")
     reconcile_interval_seconds: float = _setting(
         3600.0, PERIOD, "Time between two complete comparisons of a watched share with its record"

@@ -146,7 +146,10 @@ class Files:
         """Put the file's row at a path, which is free."""
         folder, name = split(path)
         self._batch.execute(
-            "UPDATE file SET root_id = ?, dir_id = ?, name = ?, name_text = ? WHERE file_id = ?",
-            (root_id, self.folder(root_id, folder), name, text_of(name), file_id),
+            "UPDATE file SET root_id = ?, dir_id = ?, name = ?, name_text = ?,"
+            # Of all that were ever missed at this path, it is the one that is seen there next.
+            " state_since_ms = CASE WHEN presence = 3 THEN max(state_since_ms, ?) ELSE state_since_ms END"
+            " WHERE file_id = ?",
+            (root_id, self.folder(root_id, folder), name, text_of(name), now_ms(), file_id),
         )
         self._batch.execute("UPDATE drift SET root_id = ? WHERE file_id = ?", (root_id, file_id))

@@ -148,6 +148,19 @@ class Rows:
             (sha256,),
         )
 
+    def gone_with(
+        self, sha256: bytes, *, since_ms: int = 0, inode: int = 0, mtime_ns: int = 0
+    ) -> list[FileRow]:
+        """Missing files whose last content has this raw digest, and whose loss nobody has accepted: those that were
+        missed since a moment and held anything at all, and those with this inode and mtime."""
+        return self._files(
+            "WHERE f.content_id = (SELECT content_id FROM content WHERE sha256 = ?) AND f.content_id IS NOT NULL"
+            " AND f.presence = 3 AND f.retired_ms IS NULL AND r.state <> 3"
+            " AND ((f.state_since_ms >= ? AND f.size > 0) OR (f.inode = ? AND f.mtime_ns = ?))"
+            " ORDER BY f.file_id LIMIT 64",
+            (sha256, since_ms, signed(inode), mtime_ns),
+        )
+
     def below(self, root_id: int, folder: bytes) -> list[FileRow]:
         """Living files directly in one folder."""
         return self._files("WHERE d.root_id = ? AND d.path = ? AND f.presence <> 3", (root_id, folder))

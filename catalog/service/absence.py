@@ -47,7 +47,9 @@ def confirm_absences(
 
     ``share_there`` asks the share guard; it must say yes before and after the look, or nothing is believed.
     ``after_seconds``: age of a suspicion before the second look. Whatever is under way then (``asked``: and the
-    walks that are to come) must have been seen first: the file may have moved. More
+    walks that are to come) must have been seen first: the file may have moved. But nobody waits for the first
+    walk of a share, nor for anything longer than ``Session.patience_seconds``: what turns up later takes its history
+    back from there (``moves.py``). More
     absences than the mass rule allows, those of the last hour included, are held until an admin confirms them.
     """
     due = _due(session, root, after_seconds, asked=asked)
@@ -91,15 +93,24 @@ def _paths(session: Session, due: Iterable[int]) -> Iterator[bytes]:
 
 
 def _due(session: Session, root: Root, after_seconds: float, *, asked: bool) -> list[int]:
-    now, horizon, concerned = time.monotonic(), session.horizon(asked=asked), session.arrivals.concerned()
-    due = []
+    now, concerned = time.monotonic(), session.arrivals.concerned()
+    horizon = session.horizon(asked=asked, first=False)
+    trusted, unread, due = session.inode_trusted(root.root_id), None, []
     for file_id, suspect in session.suspects.items():
         waits = now < max(suspect.since + after_seconds, suspect.next_look)
         if suspect.row.root_id != root.root_id or waits:
             continue
         # What has begun by now is the last that may find it elsewhere.
-        suspect.last_call = suspect.last_call or session.next_order()
-        if suspect.last_call < horizon and file_id not in concerned:
+        if not suspect.last_call:
+            suspect.last_call, suspect.called_at = session.next_order(), now
+        late = now >= suspect.called_at + session.patience_seconds
+        if file_id in concerned or not (late or suspect.last_call < horizon):
+            continue
+        if unread is None:
+            unread = session.unread()
+        row = suspect.row
+        renamed = trusted and (row.size, row.mtime_ns, row.inode) in unread
+        if not renamed:
             due.append(file_id)
     return due
 

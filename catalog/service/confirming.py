@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Final
@@ -37,6 +38,7 @@ class Confirmation:
         self._session = session
         self._root = root
         self._actor = actor
+        self._began = time.monotonic()
         rows = session.recorder.rows.suspects(root.root_id, until_ms)
         self._left = {row.file_id: row for row in sorted(rows, key=lambda row: row.path)}
         """Sorted by path: a step lists each folder once."""
@@ -103,10 +105,11 @@ class Confirmation:
 
     def _due(self) -> list[FileRow]:
         session = self._session
-        horizon, concerned = session.horizon(), session.arrivals.concerned()
+        horizon, concerned = session.horizon(first=False), session.arrivals.concerned()
+        late = time.monotonic() >= self._began + session.patience_seconds
         due: list[FileRow] = []
         for file_id, row in self._left.items():
-            if session.suspects[file_id].order < horizon and file_id not in concerned:
+            if (late or session.suspects[file_id].order < horizon) and file_id not in concerned:
                 due.append(row)
                 if len(due) == STEP_FILES:
                     break

@@ -71,6 +71,7 @@ class Daemon:
         self._cookies = Cookies(session.database)
         session.pulse = self._heart.beat
         session.names.heed = True
+        session.patience_seconds = session.settings.elsewhere_seconds
         session.outcomes.is_written = self._is_written
         session.outcomes.unreadable = self._unreadable
         self._next_desk = 0.0

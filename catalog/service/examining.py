@@ -62,7 +62,9 @@ def examine(
         session.backlog.acknowledge(due)
     else:
         job = Job(due.root_id, path, look.st_size, verdict.decode, due.generation, due.attempts)
-        session.submit(job, Plan(tally, due=due, heard=True, freed=news.freed, heard_at=news.since))
+        seen = look.st_size, look.st_mtime_ns, look.st_ino
+        plan = Plan(tally, due=due, heard=True, freed=news.freed, heard_at=news.since, look=seen)
+        session.submit(job, plan)
     return Found.FILE
 
 

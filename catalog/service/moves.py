@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Final
 
 from catalog.record import FileRow, Recorder
-from catalog.record.batch import signed
+from catalog.record.batch import INT64, signed
 from catalog.record.files import storable
 from catalog.service.arrival import Arrival, Judged
 from catalog.service.pairing import LEFT, Pairing
@@ -94,6 +94,8 @@ class Arrivals:
         recorded = self._elsewhere(sha256) if self._recorder.facts.may_hold(sha256) else ()
         if len(group) > 1 and not all(map(self._is_true, group)):
             return False
+        if self._recorder.facts.may_hold(sha256) and self._recorder.rows.gone_with(sha256):
+            return False
         return all(self._pairing.place(row) is Place.SAME for row in recorded)
 
     def _elsewhere(self, sha256: bytes) -> list[FileRow]:
@@ -135,7 +137,7 @@ class Arrivals:
                 if (other.root_id, other.path) != key
                 and not self._is_other_name(inspection, row, other)
                 and self._pairing.place(other) is not Place.SAME
-            )
+            ) or tuple(other.file_id for other in self._gone_before(inspection, row))
         displaced = row.file_id if row is not None and self._is_another(inspection, row) else None
         if not candidates and displaced is None:
             return False
@@ -143,6 +145,29 @@ class Arrivals:
         self.laden += inspection.analysis is not None
         self._news = True
         return True
+
+    def _gone_before(self, inspection: Inspection, row: FileRow | None) -> list[FileRow]:
+        """The missing files that this one may be, found late: by inode and mtime; else by a content that no living file
+        has, if it was missed since this share was compared completely (what came before that would have been found)."""
+        job, stat = inspection.job, inspection.stat
+        assert stat is not None and inspection.sha256 is not None
+        if (
+            row is not None
+            and row.presence is Presence.MISSING
+            and holds(self._recorder, row, inspection.sha256)
+        ):
+            return []  # it is back
+        since_ms = self._standing.compared_ms(job.root_id) if self._is_alone(inspection) else INT64
+        stored = storable(stat)
+        return self._recorder.rows.gone_with(
+            inspection.sha256, since_ms=since_ms, inode=stored.inode, mtime_ns=stored.mtime_ns
+        )
+
+    def _is_alone(self, inspection: Inspection) -> bool:
+        """Whether no living file at another path has its content."""
+        assert inspection.sha256 is not None
+        key = inspection.job.root_id, inspection.job.path
+        return all((row.root_id, row.path) == key for row in self._elsewhere(inspection.sha256))
 
     def _is_gone(self, inspection: Inspection, other: FileRow) -> bool:
         place = self._pairing.place(other)
@@ -208,7 +233,7 @@ class Arrivals:
             return Judged()
         self._news, self._judged_for = False, what
         self._judge_at = now + min(1.0, max(overwriting_seconds, 0.05))
-        found = self._ready(horizon, heard_until)
+        found = self._ready(horizon, heard_until, now - self._standing.patience_seconds)
         ready = [arrival for arrival in found if self._is_true(arrival.inspection)]
         for arrival in ready:
             self._look_up(arrival)
@@ -220,14 +245,20 @@ class Arrivals:
             self._drop(arrival.key)
         return judged
 
-    def _ready(self, horizon: float, heard_until: float) -> list[Arrival]:
+    def _ready(self, horizon: float, heard_until: float, overdue: float) -> list[Arrival]:
+        """``overdue``: time.monotonic() of the arrivals that have waited long enough."""
         groups: dict[bytes, list[Arrival]] = defaultdict(list)
         for arrival in self._waiting.values():
             groups[arrival.sha256].append(arrival)
         return [
             arrival
             for group in groups.values()
-            if all(each.order < horizon or self._is_heard_out(each, heard_until) for each in group)
+            if all(
+                each.order < horizon
+                or self._is_heard_out(each, heard_until)
+                or (each.since <= overdue and not self._may_be_renamed(each.displaced))
+                for each in group
+            )
             for arrival in group
         ]
 
@@ -236,6 +267,11 @@ class Arrivals:
         return arrival.order < self._standing.walked_until(arrival.key[0]) and arrival.is_heard_out(
             heard_until
         )
+
+    def _may_be_renamed(self, displaced: int | None) -> bool:
+        """Whether the file that was at an arrival's path may be one that was seen, and is still to be read."""
+        row = None if displaced is None else self._recorder.rows.find(displaced)
+        return row is not None and (row.size, row.mtime_ns, row.inode) in self._standing.unread()
 
     def _is_true(self, inspection: Inspection) -> bool:
         """Whether the path still holds what was inspected: names may change hands again while one waits."""
@@ -262,14 +298,19 @@ class Arrivals:
             arrival.rows = []
             return
         found = (rows.find(file_id) for file_id in arrival.candidates)
-        arrival.rows = [
+        known = [
             row
             for row in found
             if row is not None
-            and row.presence is not Presence.MISSING
             and (row.root_id, row.path) != arrival.key
             and holds(self._recorder, row, arrival.sha256)
         ]
+        arrival.rows = [row for row in known if row.presence is not Presence.MISSING]
+        if known and not arrival.rows:
+            assert arrival.inspection.stat is not None
+            look, alone = storable(arrival.inspection.stat), self._is_alone(arrival.inspection)
+            same = (look.inode, look.mtime_ns)
+            arrival.rows = [row for row in known if alone or (row.inode, row.mtime_ns) == same]
 
     def _may_be_unheard(self, arrival: Arrival, before: float, heard_until: float) -> bool:
         """Whether news of the file that was at an arrival's path may be still to come."""

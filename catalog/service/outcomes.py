@@ -122,10 +122,10 @@ class Outcomes:
         key = job.root_id, job.path
         return self._expected[key] if key in self._expected else self._recorder.rows.at(*key)
 
-    def record(self, inspection: Inspection, plan: Plan) -> None:
-        """Record a look that has digests, unless it must be confirmed first."""
+    def record(self, inspection: Inspection, plan: Plan, moved: FileRow | None = None) -> None:
+        """Record a look that has digests, unless it must be confirmed first. ``moved``: the file that is there now."""
         session, job, tally = self._session, inspection.job, plan.tally
-        row = self._row(job, plan)
+        row = moved or self._row(job, plan)
         if row is not None and self._to_be_confirmed(inspection, row, plan):
             return
         try:

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from catalog.record import FileRow, Recorder
 from catalog.record.batch import signed
+from catalog.service.walks import FileLook
 from catalog.watch.mounts import MountTrust
 from catalog.watch.sight import Sight
 
@@ -18,6 +19,8 @@ class Standing(Protocol):
     """What is known of the shares while their files are judged."""
 
     follow_links: bool
+    patience_seconds: float
+    """How long anything waits for what is under way beside it."""
 
     def inode_trusted(self, root_id: int) -> bool: ...
 
@@ -27,6 +30,12 @@ class Standing(Protocol):
 
     def walked_until(self, root_id: int) -> float:
         """The order before which no walk of this root began that may find what events have not told."""
+
+    def compared_ms(self, root_id: int) -> int:
+        """When the last complete comparison of a share began; 0 when there was none."""
+
+    def unread(self) -> set[FileLook]:
+        """Of the files that were seen, and are still to be read."""
 
     def share_there(self, root_id: int) -> bool:
         """Whether the share is surely there, now."""

@@ -32,12 +32,12 @@ class Placing:
         session = self._session
         session.recorder.batch.begin()
         key = inspection.job.root_id, inspection.job.path
-        session.recorder.move(row, *key)
+        moved = session.recorder.move(row, *key)
         session.outcomes.forget(key, (row.root_id, row.path))
         session.suspects.pop(row.file_id, None)
         plan.tally.moved += 1
         plan.counted, plan.fresh = True, False
-        session.outcomes.record(inspection, plan)
+        session.outcomes.record(inspection, plan, moved)
 
     def resolve(
         self, *, overwriting_seconds: float = 0.0, heard_until: float = math.inf, asked: bool = True

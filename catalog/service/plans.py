@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from catalog.backlog import Due
 from catalog.record import FileRow
+from catalog.service.walks import FileLook
 from catalog.terms import Inspection, Stat
 from catalog.watch.hints import Freed
 
@@ -83,6 +84,8 @@ class Plan:
     """The run that asked for it, for revisions and events."""
     order: int = 0
     """When it was first submitted, as ``Session.next_order`` counts."""
+    look: FileLook | None = None
+    """When it was seen, before it is read."""
 
 
 @dataclass(slots=True)
@@ -97,6 +100,8 @@ class Suspect:
     """When that was, as ``Session.next_order`` counts."""
     last_call: int = 0
     """When its second look became due, in the same count: what was under way then may still find it elsewhere."""
+    called_at: float = math.inf
+    """time.monotonic() of that."""
     looked_again: bool = False
     next_look: float = 0.0
     """time.monotonic() before which another look is not worth it: the last one could not tell."""

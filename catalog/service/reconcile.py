@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Container, Generator, Sequence
 from enum import Enum
 from typing import Final, cast
@@ -20,11 +20,12 @@ from catalog.record.rows import split
 from catalog.service.absence import Answer, confirm_absences
 from catalog.service.plans import Plan, Tally
 from catalog.service.session import Session
+from catalog.service.walks import Queued
 from catalog.terms import Job, WatchMode, counted
 from catalog.watch.mounts import watch_mode
 from catalog.watch.reconcile import Coverage, Differences, KnownFile, compare
 from catalog.watch.selection import Ignored
-from catalog.watch.walk import Listing, joined_path, walk
+from catalog.watch.walk import Listing, Look, joined_path, walk
 from catalog.watch.walker_process import WalkApart
 
 AHEAD_JOBS: Final = 100_000
@@ -81,15 +82,14 @@ class Reconcile:
         """Folders that could not be listed, or of which some names could not be looked at; no more than so many."""
         self.run_id = session.runs.start("reconcile", root.root_id)
         self.order = session.next_order() if order is None else order
-        self._seen_order = 0
+        self._seen_order, self._judged_at = 0, 0.0
         self._share_there = share_there
         self._sure_until = 0.0
         self.share_left = False
         """The share went away while it was walked."""
         self._trust = session.trust(root.root_id)
         self._coverage = Coverage(self.starts[0] if len(self.starts) == 1 else b"")
-        self._queue: deque[Job] = deque()
-        self._elsewhere: list[Job] = []
+        self._elsewhere: list[Queued] = []
         """In flight already, for an event: read before the walk looked, perhaps. Inspected when that is done."""
         self.began_ms = now_ms()
         self.walk_seconds = 0.0
@@ -113,7 +113,7 @@ class Reconcile:
         self._starved = False
         """The walk had nothing more to give when it was asked last."""
         self._next_beat = 0.0
-        session.passes[self.order] = None if self._fresh else root.root_id
+        self._queue = session.walks.begin(self.order, root.root_id, fresh=self._fresh)
 
     def _listings(self) -> Generator[Listing | None]:
         """None: the next one takes its time; meanwhile something else can be done."""
@@ -172,11 +172,11 @@ class Reconcile:
             self._walk_on(began + (seconds if session.in_flight else min(seconds, FIRST_SECONDS)))
             self.walk_seconds += time.monotonic() - began
         while self._queue and session.pool.wants_more and session.may_read():
-            job = self._queue.popleft()
-            plan = Plan(self.tally, fresh=self._fresh, run_id=self.run_id)
+            job, look = queued = self._queue.popleft()
+            plan = Plan(self.tally, fresh=self._fresh, run_id=self.run_id, look=look)
             key = job.root_id, job.path
             if not session.submit(job, plan) and not session.arrivals.count_in(key, self.tally):
-                self._elsewhere.append(job)
+                self._elsewhere.append(queued)
         if not self._queue:
             session.pool.flush()
         waits = self.phase is not Phase.WALK or len(self._queue) >= AHEAD_JOBS or self._starved
@@ -255,18 +255,19 @@ class Reconcile:
         tally, folder = self.tally, listing.path
         tally.unchanged += differences.unchanged
         for name, look in differences.new:
-            self._enqueue(folder, name, look[0])
+            self._enqueue(folder, name, look)
         for name, _, look in differences.altered:
-            self._enqueue(folder, name, look[0])
+            self._enqueue(folder, name, look)
         if folder in self._suspects_before:
             self._seen_again(listing)
         if differences.vanished:
             names = {name for name, _ in differences.vanished}
             self._suspect(folder, "gone", names)
 
-    def _enqueue(self, folder: bytes, name: bytes, size: int) -> None:
-        decode = self.session.selection.decodes(name)
-        self._queue.append(Job(self.root.root_id, joined_path(folder, name), size, decode))
+    def _enqueue(self, folder: bytes, name: bytes, look: Look) -> None:
+        size, mtime_ns, _, inode = look
+        job = Job(self.root.root_id, joined_path(folder, name), size, self.session.selection.decodes(name))
+        self._queue.append(Queued(job, (size, mtime_ns, inode)))
         self.tally.queued += 1
         self.tally.queued_bytes += size
 
@@ -340,10 +341,11 @@ class Reconcile:
             return
         if self.phase is Phase.INSPECT:
             self.phase = Phase.SEEN
-            session.passes.pop(self.order, None)
+            session.walks.end(self.order)
             self._seen_order = session.next_order()
             return
-        if session.horizon(asked=False) <= self._seen_order:
+        late = time.monotonic() >= self._judged_at + session.patience_seconds
+        if not late and session.horizon(asked=False, first=False) <= self._seen_order:
             return  # what was under way beside this pass may show where a file has moved
         session.placing.resolve(asked=False)
         if session.busy(self.tally):
@@ -357,7 +359,11 @@ class Reconcile:
 
     def judge(self) -> None:
         """Go on to the second look at what was not seen."""
-        self.phase = Phase.JUDGE
+        self.phase, self._judged_at = Phase.JUDGE, time.monotonic()
+        self._seen_order = self.session.next_order()
+        for suspect in self.session.suspects.values():
+            if suspect.row.root_id == self.root.root_id and not suspect.last_call:
+                suspect.last_call, suspect.called_at = self._seen_order, self._judged_at
 
     def _note_unproven(self) -> None:
         mine = [suspect.row for suspect in self.session.suspects.values() if suspect.order < self._seen_order]
@@ -370,7 +376,7 @@ class Reconcile:
     def abandon(self) -> None:
         """Give the pass up; what it would have seen is for the next one."""
         self._walk.close()
-        self.session.passes.pop(self.order, None)
+        self.session.walks.end(self.order)
         self.phase = Phase.DONE
 
     def finish(self) -> None:
@@ -381,6 +387,8 @@ class Reconcile:
             self._problem(b"", f"{files} not read: the share did not answer")
         if self._untold:
             self.problems.append((b"", f"{counted(self._untold, 'problem')} more"))
+        if self.whole and not self.share_left:
+            session.walks.compared(self.root.root_id)
         if self.whole and not tally.unknown_folders and not self.share_left and self._share_there():
             session.recorder.batch.begin()
             session.roots.reconciled(self.root.root_id, self.began_ms)

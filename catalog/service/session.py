@@ -16,6 +16,7 @@ from catalog.config import Settings
 from catalog.errors import CatalogError
 from catalog.inspection import Pool
 from catalog.record import FileRow, Recorder
+from catalog.record.batch import signed
 from catalog.record.checks import Checks
 from catalog.record.roots import Root, Roots
 from catalog.record.runs import Runs
@@ -26,6 +27,7 @@ from catalog.service.outcomes import Outcomes
 from catalog.service.placing import Placing
 from catalog.service.plans import Key, Losses, Plan, Suspect, Tally
 from catalog.service.sights import Sights
+from catalog.service.walks import FileLook, Walks
 from catalog.store.codes import ROOT_STATE
 from catalog.terms import Inspection, Job, Outcome, Presence, RootState, printable
 from catalog.watch.hints import Freed
@@ -60,10 +62,8 @@ class Session:
         """Called now and then while something takes its time: a sign of life."""
         self.untouched: set[int] = set()
         """Roots that held no file when their walk began, and into which nothing but it has recorded since."""
-        self.passes: dict[int, int | None] = {}
-        """Walks that are under way: order → root, None for the first walk of one, where nothing was to be lost."""
-        self.asked: dict[int, int] = {}
-        """Walks that are yet to begin: the order in which they were asked for → root."""
+        self.patience_seconds = math.inf
+        """How long an absence, and a new copy of what is gone, waits for what is under way beside it."""
         self._plans: dict[Key, Plan] = {}
         self._retries: list[tuple[float, int, Key]] = []
         self._retried: dict[Key, tuple[int, Job, Plan]] = {}
@@ -96,6 +96,7 @@ class Session:
             self.pool.close()
             raise
         self.roots = Roots(self.recorder.batch)
+        self.walks = Walks(self.roots)
         self.runs = Runs(self.recorder.batch)
         self.checks = Checks(self.recorder.batch)
         self.backlog = Backlog(self.recorder.batch)
@@ -133,6 +134,10 @@ class Session:
     def sight(self, root_id: int) -> Sight:
         """How its paths are looked at: never by a call that may hang for ever."""
         return self.sights.of(self.roots_by_id.get(root_id) or self.roots.by_id(root_id))
+
+    def compared_ms(self, root_id: int) -> int:
+        """When the last complete comparison of a share began; 0 when there was none."""
+        return self.roots.by_id(root_id).last_reconcile_ms or 0
 
     def root_path(self, root_id: int) -> bytes:
         return self.roots_by_id[root_id].path
@@ -176,24 +181,28 @@ class Session:
         """A number larger than all before: tells what was under way when something happened."""
         return next(self._order)
 
-    def horizon(self, *, asked: bool = True) -> float:
+    def horizon(self, *, asked: bool = True, first: bool = True) -> float:
         """Whatever was begun before this order has been seen to its end: paths in flight, walks, and (``asked``)
-        walks that are to come."""
+        walks that are to come. Not ``first``: never mind the first walks of shares where patience has an end."""
         return min(
             (
                 *(plan.order for plan in self._plans.values()),
                 *(plan.order for _, _, plan in self._retried.values()),
-                *self.passes,
-                *(self.asked if asked else ()),
+                *self.walks.orders(asked=asked, first=first or self.patience_seconds == math.inf),
             ),
             default=math.inf,
         )
 
     def walked_until(self, root_id: int) -> float:
-        """The order before which no walk of this root began, or was asked for, that may find what events have not
-        told."""
-        asked = (*self.passes.items(), *self.asked.items())
-        return min((order for order, root in asked if root == root_id), default=math.inf)
+        """See ``Walks.until``."""
+        return self.walks.until(root_id)
+
+    def unread(self) -> set[FileLook]:
+        """The looks of the files that were seen, and are still to be read; inodes as the record holds them."""
+        waiting = (plan for _, _, plan in self._retried.values())
+        on_way = {plan.look for plan in (*self._plans.values(), *waiting) if plan.look is not None}
+        looks = on_way.union(self.walks.looks())
+        return {(size, mtime_ns, signed(inode)) for size, mtime_ns, inode in looks}
 
     def heard_until(self) -> float:
         """time.monotonic() up to which all that was heard of, and was on its way, has been inspected."""

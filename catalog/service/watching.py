@@ -160,11 +160,11 @@ class ShareWatch:
 
     def _ask(self, order: int) -> None:
         """A walk is to come: whoever waits for it waits for this order."""
-        self.session.asked[order] = self.root_id
+        self.session.walks.asked[order] = self.root_id
 
     def _unask(self, *orders: int) -> None:
         for order in orders:
-            self.session.asked.pop(order, None)
+            self.session.walks.asked.pop(order, None)
 
     def _dismiss(self, why: str) -> None:
         """Tell those who wait that there will be no pass."""

@@ -287,6 +287,12 @@ Index(
     file.c.content_id,
     sqlite_where=text("content_id IS NOT NULL AND view_id IS NULL AND presence <> 3"),
 )
+# A file that is found elsewhere after it was missed.
+Index(
+    "ix_file_gone",
+    file.c.content_id,
+    sqlite_where=text("content_id IS NOT NULL AND presence = 3 AND retired_ms IS NULL"),
+)
 Index("ix_file_inode", file.c.inode)
 Index(
     "ix_file_odd",

@@ -453,6 +453,11 @@ STATEMENTS = (
     ON file (content_id)
     WHERE content_id IS NOT NULL AND presence <> 3
     """,
+    """
+    CREATE INDEX ix_file_gone
+    ON file (content_id)
+    WHERE content_id IS NOT NULL AND presence = 3 AND retired_ms IS NULL
+    """,
     """CREATE INDEX ix_file_inode ON file (inode)""",
     """
     CREATE INDEX ix_file_odd

@@ -132,6 +132,7 @@ WRONG = {
     "writer_quiet_seconds": ["-1"],
     "busy_seconds": ["0"],
     "absence_seconds": ["-1"],
+    "elsewhere_seconds": ["-1"],
     "poll_interval_seconds": ["0"],
     "reconcile_interval_seconds": ["0.0"],
     "mass_missing_share": ["1.1", "-0.1", "20"],

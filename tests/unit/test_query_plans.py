@@ -34,6 +34,7 @@ MILLION = [
     ("file", "ix_file_content", "995000 1"),
     ("file", "ix_file_uncompared", "2000 1"),
     ("file", "ix_file_tombstone", "5000 2 1"),
+    ("file", "ix_file_gone", "5000 1"),
     ("file", "ix_file_odd", "7200 3600 1201 800"),
     ("file", "ix_file_inode", "1000000 1"),
     ("dir", "uq_dir_root_id_path", "5000 2500 1"),
