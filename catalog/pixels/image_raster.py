@@ -4,7 +4,7 @@ Netpbm and BMP with a palette are read by us. PNG, JPEG, JPEG 2000, still WebP a
 libwebp and libavif by way of imagecodecs: 10 and 16 bits stay so, and a wrong CRC or Adler-32 or a short image is an
 error (Pillow takes a PNG whose data are 900 bytes short, and a 1-bit one whose IDAT has a wrong CRC). A JPEG's samples
 are those of Pillow, which needs twice the time to hand them over (12 MP: 95 against 34 ms). HEIF goes to libheif. All
-others, and every animation, go to Pillow.
+others, and animations but PNG's, go to Pillow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from catalog.pixels.structure import Frame, Structure
 from catalog.terms import Fidelity, Limits
 
 if TYPE_CHECKING:
+    from catalog.pixels import apng_raster
     from catalog.pixels.pillow_raster import Frames
 
 _ARITHMETIC: Final = frozenset((0xC9, 0xCA))
@@ -29,6 +30,7 @@ class Source:
         self._content = content
         self._limits = limits
         self._frames: Frames | None = None
+        self._animation: apng_raster.Frames | None = None
 
     def decode(self, frame: Frame) -> Decoded:
         """The canonical raster of one frame; frames are asked for in order. Raises what decoders raise."""
@@ -50,6 +52,12 @@ class Source:
             from catalog.pixels import heif_raster
 
             return heif_raster.decode(frame, self._content)
+        if name == "PNG":
+            if self._animation is None:
+                from catalog.pixels import apng_raster
+
+                self._animation = apng_raster.Frames(self._content, self._limits)
+            return self._animation.decode(frame)
         if self._frames is None:
             from catalog.pixels.pillow_raster import Frames
 
@@ -66,7 +74,7 @@ class Source:
             colours, clear, content = detail["narrow"][frame.index]
         elif name == "PNG" and detail["color_type"] == 3 and detail["palette"]:
             colours = len(detail["palette"]) // 3
-            if frame.index or colours >= 1 << detail["bit_depth"]:
+            if colours >= 1 << detail["bit_depth"]:
                 return decoded
         else:
             return decoded

@@ -13,7 +13,7 @@ from catalog.pixels.exif import parse_exif
 from catalog.pixels.payload import Payload
 from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, Wanted
 from catalog.pixels.tiff_segments import Inflation
-from catalog.terms import Fidelity, Layout, PageRole, counted
+from catalog.terms import Fidelity, Layout, PageRole
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _MAX_CHUNKS: Final = 400_000
@@ -297,8 +297,8 @@ def _animation(found: PngChunks) -> None:
     announced, controls = found.announced, found.controls
     if announced is None or len(controls) + _hidden(found) < 2:
         return
-    if announced > len(controls):
-        found.defects.append(f"only {len(controls):,} of {counted(announced, 'frame')} are there")
+    if announced != len(controls):
+        found.defects.append(f"{len(controls):,} frames where {announced:,} are announced")
     pieces: list[list[memoryview]] = []
     sizes: list[bytes] = []
     for name, body in found.parts:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from catalog.pixels.analyse import analyse
+from catalog.pixels.raster import decode_frames
+from catalog.pixels.structure import parse
 from catalog.terms import Analysis, Fidelity, Limits
 from tests.unit.rasters import noise, samples
 
@@ -80,32 +82,93 @@ def test_a_transparent_index_may_stand_behind_the_palette() -> None:
 # -------------------------------------------------------------------------------------------- animations
 
 
-def animated_png(second: bytes, announced: int = 2) -> bytes:
-    control = struct.pack(">IIIIHHBB", 5, 4, 0, 0, 1, 10, 0, 0)
-    first = zlib.compress(b"".join(b"\0" + bytes(range(row, row + 20)) for row in range(4)))
-    return png(
-        (5, 4, 8, 6, 0, 0, 0),
-        chunk(b"acTL", struct.pack(">II", announced, 0)),
-        chunk(b"fcTL", struct.pack(">I", 0) + control),
-        chunk(b"IDAT", first),
-        chunk(b"fcTL", struct.pack(">I", 1) + control),
-        chunk(b"fdAT", struct.pack(">I", 2) + second),
+def zlib_rows(array: np.ndarray) -> bytes:
+    big = array.astype(array.dtype.newbyteorder(">"))
+    return zlib.compress(b"".join(b"\0" + row.tobytes() for row in big))
+
+
+def animated_png(
+    *frames: tuple[bytes, tuple[int, int, int, int], int, int],
+    announced: int | None = None,
+    depth: int = 8,
+    color: int = 6,
+) -> bytes:
+    """Of 5 x 4 pixels. A frame: its zlib stream, (width, height, left, top), disposal, blending."""
+    chunks = [chunk(b"acTL", struct.pack(">II", announced or len(frames), 0))]
+    sequence = 0
+    for number, (stream, place, disposal, blending) in enumerate(frames):
+        control = struct.pack(">IIIIIHHBB", sequence, *place, 1, 10, disposal, blending)
+        chunks.append(chunk(b"fcTL", control))
+        sequence += 1
+        if number:
+            chunks.append(chunk(b"fdAT", struct.pack(">I", sequence) + stream))
+            sequence += 1
+        else:
+            chunks.append(chunk(b"IDAT", stream))
+    return png((5, 4, depth, color, 0, 0, 0), *chunks)
+
+
+WHOLE = (5, 4, 0, 0)
+FIRST = (zlib_rows(np.arange(80, dtype=np.uint8).reshape(4, 5, 4)), WHOLE, 0, 0)
+
+
+def frames(content: bytes) -> list[np.ndarray]:
+    found = parse(content)
+    shown = [decoded for _, decoded in decode_frames(found, content, Limits())]
+    assert {each.fidelity for each in shown} == {Fidelity.EXACT}
+    return [each.raster.array() for each in shown if each.raster is not None]
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+def test_frames_of_an_animated_png_are_composited_by_its_rules(kind: str) -> None:
+    """Pillow cleared to opaque black where there is no alpha channel, and gave 8 bits of 16."""
+    full = np.iinfo(kind).max
+    below, small, dot = noise((4, 5, 3), kind), noise((2, 3, 3), kind), noise((1, 1, 3), kind)
+    content = animated_png(
+        (zlib_rows(below), WHOLE, 0, 0),
+        (zlib_rows(small), (3, 2, 1, 1), 1, 0),
+        (zlib_rows(dot), (1, 1, 4, 3), 2, 1),
+        (zlib_rows(dot), (1, 1, 0, 0), 0, 1),
+        depth=8 if kind == "u1" else 16,
+        color=2,
     )
+    first = np.dstack([below, np.full((4, 5), full, kind)])
+    second = first.copy()
+    second[1:3, 1:4, :3] = small
+    cleared = second.copy()
+    cleared[1:3, 1:4] = 0
+    third, fourth = cleared.copy(), cleared.copy()
+    third[3, 4, :3] = fourth[0, 0, :3] = dot[0, 0]
+    for shown, expected in zip(frames(content), (first, second, third, fourth), strict=True):
+        assert np.array_equal(shown, expected)
+
+
+def test_half_transparent_pixels_over_others_prove_nothing() -> None:
+    """Pillow gave them an alpha of 191 over an opaque ground."""
+    ground = np.full((4, 5, 4), 255, np.uint8)
+    veil = np.full((4, 5, 4), (200, 100, 50, 128), np.uint8)
+    clear = veil * np.array([1, 1, 1, 0], np.uint8)
+    below = (zlib_rows(ground), WHOLE, 0, 0)
+    assert look(animated_png(below, (zlib_rows(clear), WHOLE, 0, 1))).fidelity is Fidelity.EXACT
+    assert look(animated_png(below, (zlib_rows(veil), WHOLE, 0, 0))).fidelity is Fidelity.EXACT
+    found = look(animated_png(below, (zlib_rows(veil), WHOLE, 0, 1)))
+    assert found.fidelity is Fidelity.UNVERIFIED
+    assert "half-transparent" in str(found.reason)
 
 
 def test_a_frame_of_an_animated_png_that_lost_its_sum_is_damage() -> None:
     whole = zlib.compress(b"".join(b"\0" + bytes(range(9, 29)) for _ in range(4)))
-    assert look(animated_png(whole)).fidelity is Fidelity.EXACT
-    found = look(animated_png(whole[:-4]))
+    assert look(animated_png(FIRST, (whole, WHOLE, 0, 0))).fidelity is Fidelity.EXACT
+    found = look(animated_png(FIRST, (whole[:-4], WHOLE, 0, 0)))
     assert found.fidelity is Fidelity.DAMAGED
     assert "frame 2 without the end of its zlib stream" in str(found.reason)
 
 
 def test_an_animated_png_that_lacks_a_frame_is_damage() -> None:
     whole = zlib.compress(b"".join(b"\0" + bytes(range(9, 29)) for _ in range(4)))
-    found = look(animated_png(whole, announced=3))
+    found = look(animated_png(FIRST, (whole, WHOLE, 0, 0), announced=3))
     assert found.fidelity is Fidelity.DAMAGED
-    assert "only 2 of 3 frames are there" in str(found.reason)
+    assert "2 frames where 3 are announced" in str(found.reason)
 
 
 # ------------------------------------------------------------------------------------------------ Netpbm
