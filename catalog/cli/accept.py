@@ -239,7 +239,7 @@ def _ask(rows: Sequence[Row], yes: bool) -> None:
     what = f"the current state of {counted(len(chosen), 'file')} ({_kinds_words(chosen)})"
     if sys.stdin is None or not sys.stdin.isatty():
         raise Declined(
-            f"nothing was done: there is no terminal to ask at whether to accept {what}",
+            f"nothing was done: whether to accept {what} needs an answer, and there is no terminal to ask at",
             hint="add --yes, or look first with --dry-run",
         )
     # Not typer.confirm, which writes a blank to stdout: the answer stands there, and nothing else.
@@ -345,10 +345,11 @@ def _answer(
     )
     done = [row for row in rows if row.result in (ACCEPTED, RETIRED)]
     if done:
-        words = joined(f"{counts[name]:,} {name}" for name in (ACCEPTED, RETIRED) if counts[name])
+        would = "would be " if dry_run else ""
+        words = joined(f"{counts[name]:,} {would}{name}" for name in (ACCEPTED, RETIRED) if counts[name])
         which, event = ("it", done[0].event) if len(done) == 1 else ("one", "EVENT")
         tail = "nothing was done" if dry_run else f"take {which} back with: catalog accept --undo {event}"
-        run.say(f"{_result_words(words, dry_run=dry_run)}: {_kinds_words(done)}; {tail}")
+        run.say(f"{words}: {_kinds_words(done)}; {tail}")
 
 
 def _result_words(result: str, *, dry_run: bool) -> str:

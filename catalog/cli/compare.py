@@ -200,15 +200,9 @@ def _side_words(side: dict[str, Any]) -> str:
 
 def _tag_lines(tags: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     from catalog.cli import tables
-    from catalog.cli.single_files import values_words
 
     rows = [
-        [
-            f"  {verb}",
-            change["name"],
-            change["ifd"],
-            *(values_words(change[side]) if side in change else "" for side in ("old", "new")),
-        ]
+        [f"  {verb}", change["name"], change["ifd"], *_both_words(change)]
         for bucket, verb in (("removed", "dropped"), ("added", "added"), ("changed", "changed"))
         for change in tags[bucket]
     ]
@@ -219,6 +213,16 @@ def _tag_lines(tags: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
         names = dict.fromkeys(change["name"] for change in tags["layout"])
         yield ""
         yield f"  tags of the layout that differ: {', '.join(names)}"
+
+
+def _both_words(change: dict[str, Any]) -> tuple[str, str]:
+    from catalog.cli.single_files import changed_words, values_words
+
+    if "old" in change and "new" in change:
+        return changed_words(change["old"], change["new"])
+    if "old" in change:
+        return values_words(change["old"]), ""
+    return "", values_words(change["new"])
 
 
 # ------------------------------------------------------------------------------------- the difference picture

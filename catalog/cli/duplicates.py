@@ -145,12 +145,14 @@ def _summary(asked: Asked, answer: Dupes) -> str:
         files = f"{counted(totals.files, 'file')} in them ({around.files:,} asked about)"
     line = (
         f"-- {counted(totals.groups, 'group')}, {files},"
-        f" {totals.redundant_files:,} redundant, reclaimable {human_size(totals.reclaimable_bytes)};"
-        f" {counted(around.undecodable, 'file')} undecodable, {counted(around.offline_roots, 'root')} offline"
+        f" {totals.redundant_files:,} redundant, reclaimable {human_size(totals.reclaimable_bytes)}"
     )
     unsound = around.uncompared - around.undecodable - around.awaiting
-    if unsound > 0:
-        line += f", {counted(unsound, 'file')} not decoded soundly (compared by bytes only)"
-    if around.awaiting:
-        line += f", {counted(around.awaiting, 'file')} not compared until looked at with the new decoders"
-    return line
+    lacking = (
+        (around.undecodable, "file", "undecodable"),
+        (around.offline_roots, "share", "offline"),
+        (unsound, "file", "not decoded soundly (compared by bytes only)"),
+        (around.awaiting, "file", "not compared until looked at with the new decoders"),
+    )
+    told = ", ".join(f"{counted(number, noun)} {words}" for number, noun, words in lacking if number > 0)
+    return f"{line}; {told}" if told else line

@@ -58,8 +58,8 @@ def files(
 def _files_listing() -> Listing:
     from catalog.cli.output import Column, Listing
 
-    pixels = Column(
-        "pixels", lambda row: f"{row['width']}x{row['height']}" if row["width"] else None, right=True
+    extent = Column(
+        "dimensions", lambda row: f"{row['width']}x{row['height']}" if row["width"] else None, right=True
     )
     return Listing(
         "files",
@@ -67,8 +67,8 @@ def _files_listing() -> Listing:
             column("state"),
             size_column(),
             column("format"),
-            pixels,
-            time_column("last_changed"),
+            extent,
+            time_column("last_changed", "last changed"),
             path_column(),
         ),
         (

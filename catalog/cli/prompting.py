@@ -17,7 +17,7 @@ def ask(question: str, *, yes: bool) -> None:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         raise Declined(
-            f"nothing was done: there is no terminal to ask at: {question}", hint="add --yes to say yes"
+            f"nothing was done: there is no terminal to ask at. {question}", hint="say yes with --yes"
         )
     print(f"{printable(question)} [y/N]: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

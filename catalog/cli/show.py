@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 TAG_WIDTH = 100
-SHOWN_DIRECTORIES = 8
 """Characters of a tag's value that fit a line."""
+SHOWN_DIRECTORIES = 8
+"""Pages and other directories whose tags are shown: a stack has hundreds that say the same."""
 
 
 @app.command()
@@ -123,7 +124,7 @@ def _facts(history: History) -> list[tuple[str, str | None]]:
     known = facts.sha256 is not None
     pairs: list[tuple[str, str | None]] = [
         ("share", facts.root.name),
-        ("state", facts.state + (f": {facts.reason}" if facts.reason else "")),
+        ("state", facts.state + (f": {_reason_words(facts)}" if facts.reason else "")),
         ("size", f"{facts.size:,} bytes ({human_size(facts.size)})" if known else None),
         ("modified", short_time(iso_ns(facts.mtime_ns)) if known else None),
         ("first seen", short_time(iso(facts.first_seen_ms))),
@@ -151,6 +152,12 @@ def _facts(history: History) -> list[tuple[str, str | None]]:
             pairs.append((name.removesuffix("_md5").replace("_", "-"), digest.hex() if digest else None))
     pairs += [("decoder said", complaint) for complaint in (analysis.complaints if analysis else ())]
     return pairs
+
+
+def _reason_words(facts: Any) -> str:
+    from catalog.drift import absence_words
+
+    return absence_words(facts.reason) if facts.state == "missing" else facts.reason
 
 
 def _layout_words(layout: Any) -> Iterator[str]:

@@ -15,6 +15,8 @@ VALUES_SHOWN: Final = 8
 """Values of a long array that a line shows."""
 TEXT_SHOWN: Final = 100
 """Characters of a long text that a line shows."""
+TEXT_BEFORE: Final = 30
+"""Characters before the first that differs which are shown of two long texts."""
 
 IMAGE_FIELDS: Final = (
     *("format", "width", "height", "frames", "model", "dtype", "channels", "orientation", "icc_sha256"),
@@ -120,6 +122,27 @@ def values_words(values: Any) -> str:
         return f"{values['count']:,} {values['type']}, sha256 {values['sha256']}"
     shown = ", ".join(_value_words(value) for value in values[:VALUES_SHOWN])
     return f"{shown} … ({len(values):,} values)" if len(values) > VALUES_SHOWN else shown
+
+
+def changed_words(old: Any, new: Any) -> tuple[str, str]:
+    """Two values of one tag in words, cut so that what differs is seen: an OME-XML begins like any other."""
+    shown = values_words(old), values_words(new)
+    texts = [values[0] for values in (old, new) if isinstance(values, list) and len(values) == 1]
+    if len(texts) != 2 or not all(isinstance(text, str) for text in texts):
+        return shown
+    old_text, new_text = texts
+    shorter = min(len(old_text), len(new_text))
+    same = next((at for at in range(shorter) if old_text[at] != new_text[at]), shorter)
+    if same < TEXT_SHOWN - TEXT_BEFORE:
+        return shown
+    return _from_text(old_text, same - TEXT_BEFORE), _from_text(new_text, same - TEXT_BEFORE)
+
+
+def _from_text(text: str, start: int) -> str:
+    end = start + TEXT_SHOWN
+    return (
+        f"'…{text[start:end]}{'…' if end < len(text) else ''}' ({len(text):,} characters, from {start + 1:,})"
+    )
 
 
 def _value_words(value: Any) -> str:

@@ -94,7 +94,7 @@ def _together(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             first[number,] = row, []
         else:
             pages.append(int(page[1]))
-    for row, pages in first.values():
+    for row, pages in sorted(first.values(), key=lambda each: (each[0]["shown"], path_of(each[0]))):
         yield {**row, "ifd": _pages_words(pages)} if len(pages) > 1 else row
 
 
@@ -123,14 +123,18 @@ def _value_or_path(value: str | None, paths: tuple[str, ...]) -> tuple[str | Non
 
 def _answer_names(question: Question) -> NoReturn:
     with importing():
-        from catalog.cli.output import Listing
+        from catalog.cli.output import Column, Listing
         from catalog.query.tags import tag_names
 
     if question.form in (Format.PATHS, Format.PATHS0):
         raise UsageError("a list of tags has no paths", hint="name a tag")
     listing = Listing(
         "names",
-        (column("code", right=True), column("name"), column("files", right=True)),
+        (
+            column("code", right=True),
+            column("name"),
+            Column("files", lambda row: f"{row['files']:,}", right=True),
+        ),
         ("name", "code", "files"),
         "no tags",
     )

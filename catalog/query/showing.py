@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from catalog.drift import absence_words
 from catalog.drift.tags import labelled
 from catalog.query.history import History, Shown
 from catalog.terms import Analysis, EventKind, Fidelity, Level, iso, path_fields, printed
@@ -104,6 +105,12 @@ def _loader_fields(analysis: Analysis) -> dict[str, Any] | None:
     }
 
 
+def _told(kind: EventKind, name: str, words: str) -> str:
+    if kind is EventKind.MISSING and name == "reason":
+        return absence_words(words)
+    return f"from {words}" if name == "from" else words
+
+
 def time_line(history: History) -> list[tuple[str, str]]:
     """(moment, words) from the first sight to now, for people.
 
@@ -128,7 +135,7 @@ def time_line(history: History) -> list[tuple[str, str]]:
             words += [f"pixels {detail['pixels']}"] if detail.get("pixels") else []
         for name in ("reason", "from", "note"):
             if detail.get(name):
-                words.append(f"from {detail[name]}" if name == "from" else str(detail[name]))
+                words.append(_told(event.kind, name, str(detail[name])))
         to_rev = revisions.get(event.to_rev_id or 0)
         if to_rev is not None and to_rev.rev_id not in told:
             told.add(to_rev.rev_id)

@@ -68,7 +68,7 @@ def check_current(connection: sqlite3.Connection, database: str) -> None:
     number = schema_number(connection, database)
     if number > SCHEMA_NUMBER:
         raise _too_new(database, number)
-    if number == 0 and _is_empty(database):
+    if number == 0 and not _has_tables(connection, database):  # also a file whose making was interrupted
         _refuse_foreign_empty(database)
         raise NoCatalogue(f"no catalogue yet: {shown(database)}", hint="make one with: catalog scan FOLDER")
     if number < SCHEMA_NUMBER:
@@ -105,6 +105,11 @@ def prepare(database: str, *, announce: Callable[[str], None] = lambda _: None) 
             _copy_before(database, number)
         _migrate(database)
     return True
+
+
+def _has_tables(connection: sqlite3.Connection, database: str) -> bool:
+    with translated(database):
+        return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
 
 
 def _is_empty(database: str) -> bool:

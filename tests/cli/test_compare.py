@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from catalog.cli.compare import samples_words, verdict_words
+from catalog.cli.single_files import changed_words
 from tests.asking import picture
 from tests.unit.tiff_bytes import build, page
 
@@ -31,6 +32,27 @@ def without_orientation(path: Path) -> Path:
     with Image.open(path) as image:
         image.save(path.with_name("resaved.tif"))
     return path.with_name("resaved.tif")
+
+
+def test_of_long_texts_that_begin_alike_the_part_that_differs_is_shown() -> None:
+    """Two OME-XML descriptions were cut before their first difference, and looked the same."""
+    one, other = "x" * 200 + "PhysicalSizeX=0.1" + "y" * 200, "x" * 200 + "PhysicalSizeX=0.2"
+    old, new = changed_words([one], [other])
+    assert "PhysicalSizeX=0.1" in old and "PhysicalSizeX=0.2" in new
+    assert old.endswith("…' (417 characters, from 187)") and new.endswith("=0.2' (217 characters, from 187)")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (["scan 1"], ["scan 2"], ("'scan 1'", "'scan 2'")),
+        ([1, 2], [1], ("1, 2", "1")),
+        (["a", "b"], ["a"], ("'a', 'b'", "'a'")),
+        ([[1, 72]], [[1, 1]], ("1/72", "1")),
+    ],
+)
+def test_other_values_are_shown_from_their_beginning(old: Any, new: Any, words: tuple[str, str]) -> None:
+    assert changed_words(old, new) == words
 
 
 # --------------------------------------------------------------------------------- the notebook's story

@@ -193,7 +193,7 @@ def test_duplicates_for_people(catalog_cli: Any, rows: CatalogueRows, tmp_path: 
         "  same pixels  web/a.png    14.2 kB  PNG   Deflate         Orientation 6\n"
     )
     assert ran.stderr == (
-        "-- 1 group, 3 files of 4, 2 redundant, reclaimable 41.0 kB; 1 file undecodable, 0 roots offline\n"
+        "-- 1 group, 3 files of 4, 2 redundant, reclaimable 41.0 kB; 1 file undecodable\n"
     )
     assert catalog_cli("-q", "query", "dupes").stderr == ""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.errors import CatalogError, Damaged, Exit, Locked, NotPermitted, SchemaMismatch
+from catalog.errors import CatalogError, Damaged, Exit, Locked, NoCatalogue, NotPermitted, SchemaMismatch
 from catalog.query.opening import opened
 from catalog.store.lock import CataloguingLock
 from catalog.store.marks import APPLICATION_ID, SCHEMA_NUMBER
@@ -67,6 +67,18 @@ def test_an_empty_file_that_we_left_behind_becomes_a_catalogue(database: str) ->
     Path(database).touch()
     assert prepare(database) is True
     assert prepare(database) is False
+
+
+def test_a_file_whose_making_was_interrupted_is_no_catalogue_yet(database: str) -> None:
+    """SQLite had written its first page, and no table was there: "schema 0" and an upgrade were no way on."""
+    Path(f"{database}.lock").touch()
+    begun = sqlite3.connect(database)
+    begun.execute("PRAGMA journal_mode=WAL")
+    begun.close()
+    assert Path(database).stat().st_size > 0
+    with pytest.raises(NoCatalogue, match="no catalogue yet"), opened(database):
+        pass
+    assert prepare(database) is True
 
 
 @pytest.mark.parametrize("content", [b"", b"my notes\n" * 200])
