@@ -73,7 +73,7 @@ def scan(
     if name is not None and len(folders) != 1:
         raise UsageError("--name goes with one folder", hint="catalog scan FOLDER --name NAME")
     if not folders and not os.path.exists(database):
-        raise UsageError("no folder was named and there is no share yet", hint="catalog scan FOLDER")
+        raise UsageError("no folder was named and there is no share yet", hint="run: catalog scan FOLDER")
     refuse_inside(database, folders)
     new = make_ready(database, run.say)
     run.say(f"{'new catalogue' if new else 'catalogue'}: {database}")
@@ -124,7 +124,7 @@ def _scan_here(
         tell_changes(session.recorder.batch)
         chosen = targets(session.roots, folders, name=name, actor=actor())
         if not chosen:
-            raise UsageError("no folder was named and there is no share yet", hint="catalog scan FOLDER")
+            raise UsageError("no folder was named and there is no share yet", hint="run: catalog scan FOLDER")
 
         def show(tally: Tally, phase: Phase) -> None:
             known = phase is not Phase.WALK

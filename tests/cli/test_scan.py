@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_listed_is_found_by_a_check(catalog_cli: Any, sh
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
-        ([], 2, "no folder was named and there is no share yet; catalog scan FOLDER"),
+        ([], 2, "no folder was named and there is no share yet; run: catalog scan FOLDER"),
         (["--name", "x"], 2, "--name goes with one folder; catalog scan FOLDER --name NAME"),
         (["nowhere"], 20, "nowhere: No such file or directory"),
     ],
