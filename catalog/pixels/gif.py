@@ -188,6 +188,12 @@ def _frames(found: GifBlocks, canvas: tuple[int, int]) -> tuple[Frame, ...]:
         reason = "an image reaches beyond the screen: readers cut or grow differently"
     elif not len(found.palette) and not all(len(image.palette) for image in found.images):
         reason = "no palette: readers take different ones"
+    cleared = next(
+        (number for number, image in enumerate(found.images) if image.disposal in (2, 3)), len(found.images)
+    )
+    if reason is None and cleared + 1 < len(found.images):
+        # Pillow 13 composites what follows otherwise than ImageMagick and browsers do
+        reason = f"image {cleared + 1:,} is cleared away before the next one: readers differ in what is left"
     if limited:
         reason = f"more than {MAX_FRAMES:,} frames"
     return tuple(

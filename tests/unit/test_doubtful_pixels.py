@@ -119,6 +119,22 @@ def frames(content: bytes) -> list[np.ndarray]:
     return [each.raster.array() for each in shown if each.raster is not None]
 
 
+def test_a_gif_whose_images_are_cleared_away_proves_nothing() -> None:
+    """Pillow leaves other pixels than ImageMagick does, from the second image after it on."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 4, 1, 0x82, 0, 0) + bytes(range(24))
+    images = gif_image(0, 1, 2, 3), gif_image(4, 5, left=1), gif_image(6, left=2)
+
+    def shown(disposal: int) -> Analysis:
+        control = bytes((0x21, 0xF9, 4, disposal << 2, 0, 0, 0, 0))
+        return look(head + images[0] + control + images[1] + images[2] + b";")
+
+    assert [shown(disposal).fidelity for disposal in (0, 1)] == [Fidelity.EXACT] * 2
+    for disposal in (2, 3):
+        found = shown(disposal)
+        assert found.fidelity is Fidelity.UNVERIFIED
+        assert "image 2 is cleared away" in str(found.reason)
+
+
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 def test_frames_of_an_animated_png_are_composited_by_its_rules(kind: str) -> None:
     """Pillow cleared to opaque black where there is no alpha channel, and gave 8 bits of 16."""
