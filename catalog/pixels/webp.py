@@ -16,6 +16,7 @@ from catalog.pixels.structure import MAX_FRAMES, Frame, NotAnImage, Structure, W
 from catalog.terms import Fidelity, Layout, PageRole
 
 _ALPHA_FLAG: Final = 0x10
+_NO_BLENDING: Final = 0x02
 _MAX_CHUNKS: Final = 400_000
 _IMAGE: Final = frozenset((b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _LOSSY_REASON: Final = "lossy WebP: samples depend on the decoder"
@@ -33,6 +34,8 @@ class WebpChunks:
     animated: bool = False
     codecs: list[bytes] = field(default_factory=list)
     """``VP8 `` or ``VP8L`` of each image."""
+    blended: set[int] = field(default_factory=set)
+    """Which images of an animation are laid over others with an alpha of their own."""
     parts: list[tuple[str, memoryview]] = field(default_factory=list)
     icc: memoryview | None = None
     exif: memoryview | None = None
@@ -131,9 +134,11 @@ def _animation_frame(body: memoryview, found: WebpChunks) -> None:
     if 2 * left + width + 1 > found.width or 2 * top + height + 1 > found.height:
         found.defects.append(f"animation frame {len(found.codecs) + 1} reaches beyond the canvas")
     codec = b""
-    for name, _ in _chunks(body, 16, len(body), found):
+    for name, content in _chunks(body, 16, len(body), found):
         if name in (b"VP8 ", b"VP8L"):
             codec = name
+        if found.codecs and not body[15] & _NO_BLENDING and name == b"VP8L" and _lossless(content)[2]:
+            found.blended.add(len(found.codecs))
     if not codec:
         found.defects.append(f"animation frame {len(found.codecs) + 1} has no image")
     found.codecs.append(codec or b"VP8 ")
@@ -171,11 +176,14 @@ def _frames(found: WebpChunks) -> tuple[Frame, ...]:
     alpha = found.alpha or found.animated
     limited = len(found.codecs) > MAX_FRAMES
     exact = True
+    why = _LOSSY_REASON
     frames = []
     for index, codec in enumerate(found.codecs[:MAX_FRAMES]):
         # A composited frame is as exact as the worst frame under it.
-        exact = exact and codec == b"VP8L"
-        fidelity, reason = (Fidelity.EXACT, None) if exact else (Fidelity.DECODER, _LOSSY_REASON)
+        if exact and codec == b"VP8L" and index in found.blended:
+            why = "an image with alpha laid over others: rounding depends on the decoder"
+        exact = exact and codec == b"VP8L" and index not in found.blended
+        fidelity, reason = (Fidelity.EXACT, None) if exact else (Fidelity.DECODER, why)
         if limited:
             fidelity, reason = Fidelity.UNVERIFIED, f"more than {MAX_FRAMES:,} frames"
         frames.append(

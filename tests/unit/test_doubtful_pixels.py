@@ -187,6 +187,31 @@ def test_an_animated_png_that_lacks_a_frame_is_damage() -> None:
     assert "2 frames where 3 are announced" in str(found.reason)
 
 
+def animated_webp(second: np.ndarray, blending: int) -> bytes:
+    def part(name: bytes, body: bytes) -> bytes:
+        return name + struct.pack("<I", len(body)) + body + bytes(len(body) & 1)
+
+    size = (7).to_bytes(3, "little") * 2
+    body = b"WEBP" + part(b"VP8X", struct.pack("<I", 0x12) + size) + part(b"ANIM", bytes(6))
+    for array in (np.full((8, 8, 4), 255, np.uint8), second):
+        buffer = BytesIO()
+        Image.fromarray(array).save(buffer, "WEBP", lossless=True, exact=True)
+        stream = buffer.getvalue()
+        place = bytes(6) + size + (40).to_bytes(3, "little") + bytes((blending,))
+        body += part(b"ANMF", place + stream[stream.index(b"VP8L") :])
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_a_lossless_webp_with_alpha_laid_over_others_depends_on_its_decoder() -> None:
+    veil = np.full((8, 8, 4), (200, 100, 50, 128), np.uint8)
+    over, instead = 0, 2
+    found = look(animated_webp(veil, over))
+    assert found.fidelity is Fidelity.DECODER
+    assert "rounding depends on the decoder" in str(found.reason)
+    assert look(animated_webp(veil, instead)).fidelity is Fidelity.EXACT
+    assert look(animated_webp(veil | 255, over)).fidelity is Fidelity.EXACT
+
+
 # ------------------------------------------------------------------------------------------------ Netpbm
 
 
