@@ -151,12 +151,10 @@ class Arrivals:
         has, if it was missed since this share was compared completely (what came before that would have been found)."""
         job, stat = inspection.job, inspection.stat
         assert stat is not None and inspection.sha256 is not None
-        if (
-            row is not None
-            and row.presence is Presence.MISSING
-            and holds(self._recorder, row, inspection.sha256)
+        if row is not None and (
+            row.presence is not Presence.MISSING or holds(self._recorder, row, inspection.sha256)
         ):
-            return []  # it is back
+            return []  # what was missed ends no other history; or it is back
         since_ms = self._standing.compared_ms(job.root_id) if self._is_alone(inspection) else INT64
         stored = storable(stat)
         return self._recorder.rows.gone_with(
@@ -306,7 +304,7 @@ class Arrivals:
             and holds(self._recorder, row, arrival.sha256)
         ]
         arrival.rows = [row for row in known if row.presence is not Presence.MISSING]
-        if known and not arrival.rows:
+        if known and not arrival.rows and arrival.row is None:
             assert arrival.inspection.stat is not None
             look, alone = storable(arrival.inspection.stat), self._is_alone(arrival.inspection)
             same = (look.inode, look.mtime_ns)

@@ -137,6 +137,20 @@ def test_a_copy_of_a_gone_file_that_has_another_living_copy_takes_no_history(tmp
         assert both.missing() == [str(gone)]
 
 
+def test_a_file_that_was_missed_and_comes_back_over_another_one_ends_no_history(tmp_path: Path) -> None:
+    gone = picture(tmp_path / "one" / "gone.tif", 1)
+    (tmp_path / "kept").hardlink_to(gone)
+    with beside(tmp_path, **SOON) as both:
+        before = both.home.ids()["stays.tif"]
+        gone.unlink()
+        both.watching.until(both.missing)
+        both.walk.abandon()
+        (tmp_path / "kept").rename(tmp_path / "one" / "stays.tif")
+        both.watching.until(lambda: both.home.ask.events("changed"))
+        assert both.home.ids()["stays.tif"] == before
+        assert both.missing() == [str(gone)]
+
+
 def test_what_was_missed_before_the_last_comparison_of_a_share_did_not_move_there(tmp_path: Path) -> None:
     gone = picture(tmp_path / "one" / "gone.tif", 1)
     shutil.copyfile(gone, tmp_path / "copy")
