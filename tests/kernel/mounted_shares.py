@@ -103,7 +103,7 @@ def mount_that_flickers(base: Path) -> None:
     picture(store / "a.tif", 1)
     bind(bytes(store), bytes(share))
     guard, over = ShareGuard(bytes(share)), threading.Event()
-    identity = guard.check()
+    identity = guard.check(60.0)
 
     def flicker() -> None:
         while not over.is_set():
@@ -113,11 +113,11 @@ def mount_that_flickers(base: Path) -> None:
     thread = threading.Thread(target=flicker)
     thread.start()
     try:
-        checks = [guard.check() for _ in range(300)]
+        checks = [guard.check(60.0) for _ in range(300)]
     finally:
         over.set()
         thread.join()
-        last = guard.check()
+        last = guard.check(60.0)
         guard.close()
     assert identity.online and last.online and last.seen == identity.seen
     assert {check.state for check in checks} <= {RootState.ONLINE, RootState.OFFLINE}

@@ -58,6 +58,8 @@ class Disk:
         try:
             yield self.share
         finally:
+            # Whoever made a mount namespace meanwhile keeps the mount, and with it what was not yet written.
+            run("sync", "--file-system", self.share)
             run("umount", self.share)
 
     def flip(self, at: int) -> None:

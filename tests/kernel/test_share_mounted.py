@@ -192,10 +192,10 @@ def share_on_a_mount_that_is_not_listed(base: Path) -> None:
     guard = ShareGuard(b"/share")
     try:
         for _ in range(2):
-            check = guard.check()
+            check = guard.check(60.0)
             assert check.online, check.reason
         os.rename("/share", "/away")
-        assert not guard.check().online
+        assert not guard.check(60.0).online
     finally:
         guard.close()
 

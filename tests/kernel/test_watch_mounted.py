@@ -72,22 +72,22 @@ def share_unmounted_and_back(base: bytes) -> None:
     fill(disk, b"a.tif", b"d/b.tif")
     bind(disk, share)
     guard = ShareGuard(share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     identity = guard.identity
     assert identity is not None
     umount(share)
-    off = guard.check()
+    off = guard.check(60.0)
     assert off.state is RootState.OFFLINE, off
     bind(disk, share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     # The record keeps type, source and inode only: the same answers from those
     guard.close()
     umount(share)
     stored = ShareIdentity(share, identity.fstype, identity.source, identity.root_inode, not_empty=True)
     guard = ShareGuard(share, stored)
-    assert guard.check().state is RootState.OFFLINE
+    assert guard.check(60.0).state is RootState.OFFLINE
     bind(disk, share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     guard.close()
 
 
@@ -97,17 +97,17 @@ def share_replaced(base: bytes) -> None:
     mount(b"first", share, b"tmpfs")
     fill(share, *(b"%d.tif" % i for i in range(10)))
     guard = ShareGuard(share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     mount(b"second", share, b"tmpfs")
-    over = guard.check()
+    over = guard.check(60.0)
     assert over.state is RootState.REPLACED, over
     assert not over.refounded
     umount(share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     umount(share)
     mount(b"first", share, b"tmpfs")  # the same name, another file system
     fill(share, b"1.tif", b"2.tif", b"3.tif")
-    other = guard.check()
+    other = guard.check(60.0)
     assert other.state is RootState.REPLACED, other
     guard.close()
 
@@ -133,9 +133,9 @@ def mounts_inside(base: bytes) -> None:
     assert list(crossing[b"in"].entries) == [b"other.tif"]
     # It was part of the share, and is unmounted: lost, not deleted
     guard = ShareGuard(share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     umount(inner)
-    check = guard.check()
+    check = guard.check(60.0)
     assert check.online
     assert check.lost == {b"in"}
     listings, coverage = walked(share, cross_devices=True, lost=check.lost)
@@ -292,9 +292,9 @@ def closed_root(base: bytes) -> None:
     share = base + b"/share"
     fill(share, b"a.tif")
     guard = ShareGuard(share)
-    assert guard.check().online
+    assert guard.check(60.0).online
     os.chmod(share, 0)
-    check = guard.check()
+    check = guard.check(60.0)
     assert check.state is RootState.OFFLINE, check
     assert "Permission denied" in check.reason
     os.chmod(share, 0o700)
