@@ -96,7 +96,7 @@ class Source:
         import imagecodecs
 
         from catalog.pixels.complaints import listen
-        from catalog.pixels.jpeg_complaints import hear_jpeg
+        from catalog.pixels.jpeg_complaints import hearing_jpeg
         from catalog.pixels.segment_codecs import png_samples
 
         listen("imagecodecs")
@@ -105,8 +105,8 @@ class Source:
         if name == "PNG":
             array = png_samples(content)
         elif name == "JPEG":
-            array = imagecodecs.jpeg_decode(content)
-            hear_jpeg(content)
+            with hearing_jpeg(content):
+                array = imagecodecs.jpeg_decode(content)
             if frame.model == "cmyk":  # as the stream has it: inverted (rule 1); Pillow turns it round itself
                 array = ((1 << int(frame.dtype[1:])) - 1) - array
         elif name == "AVIF":

@@ -17,7 +17,7 @@ import numpy as np
 from catalog.pixels.bare_tiff import bare_tiff
 from catalog.pixels.complaints import listen
 from catalog.pixels.jpeg2000 import missing_parts
-from catalog.pixels.jpeg_complaints import hear_jpeg
+from catalog.pixels.jpeg_complaints import hearing_jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -224,14 +224,14 @@ def samples_of(
     """
     array: Samples
     if compression in JPEG:
-        array = imagecodecs.jpeg_decode(
-            bytes(segment),
-            tables=tables or None,
-            colorspace=colour[0],
-            outcolorspace=colour[1],
-            shape=(height, width),
-        )
-        hear_jpeg(segment, tables)
+        with hearing_jpeg(segment, tables):
+            array = imagecodecs.jpeg_decode(
+                bytes(segment),
+                tables=tables or None,
+                colorspace=colour[0],
+                outcolorspace=colour[1],
+                shape=(height, width),
+            )
     elif _IMAGES[compression] == "png_decode":
         array = png_samples(segment)
     elif _IMAGES[compression] == "webp_decode":

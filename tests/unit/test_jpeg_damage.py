@@ -105,3 +105,22 @@ def test_a_component_without_a_scan_is_damage(look: Any, tmp_path: Path) -> None
     found = look(apart[:end] + b"\xff\xd9")
     assert found.fidelity is Fidelity.DAMAGED or found.fidelity is Fidelity.UNDECODABLE
     assert "no scan of component 2 and 3 of 3" in str(found.reason)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_large_jpeg_is_heard_whether_or_not_a_processor_is_idle(
+    look: Any, idle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.pixels.jpeg_complaints.processor_idle", lambda: idle)
+    noise = np.random.default_rng(8).integers(0, 256, (700, 900, 3), dtype=np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG", quality=90)
+    whole = buffer.getvalue()
+    assert len(whole) > 1 << 18
+    found = look(whole)
+    assert (found.fidelity, found.complaints) == (Fidelity.DECODER, ())
+    start, end = scan(whole)
+    middle = (start + end) // 2
+    broken = look(whole[:middle] + whole[middle + 9000 :])
+    assert broken.fidelity is Fidelity.DAMAGED
+    assert broken.complaints
