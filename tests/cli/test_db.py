@@ -29,8 +29,7 @@ def user_version(database: Path, number: int | None = None) -> int:
 def run_with_next_schema(cli: Any, *words: str) -> subprocess.CompletedProcess[str]:
     """``catalog`` as a program whose schema is one further (with no migration of its own)."""
     program = (
-        "import catalog.store.marks as marks; marks.SCHEMA_NUMBER += 1;"
-        "import catalog.cli; catalog.cli.main()"
+        "import catalog.store.marks as marks; marks.SCHEMA_NUMBER += 1;import catalog.cli; catalog.cli.main()"
     )
     return subprocess.run(
         [sys.executable, "-c", program, *words],

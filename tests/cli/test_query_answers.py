@@ -192,9 +192,7 @@ def test_duplicates_for_people(catalog_cli: Any, rows: CatalogueRows, tmp_path: 
         "  same bytes   train/a.tif  23.5 kB  TIFF  no compression\n"
         "  same pixels  web/a.png    14.2 kB  PNG   Deflate         Orientation 6\n"
     )
-    assert ran.stderr == (
-        "-- 1 group, 3 files of 4, 2 redundant, reclaimable 41.0 kB; 1 file undecodable\n"
-    )
+    assert ran.stderr == ("-- 1 group, 3 files of 4, 2 redundant, reclaimable 41.0 kB; 1 file undecodable\n")
     assert catalog_cli("-q", "query", "dupes").stderr == ""
 
 
