@@ -181,7 +181,8 @@ def share_on_a_mount_that_is_not_listed(base: Path) -> None:
         elif inside.is_symlink():
             (jail / inside.name).symlink_to(inside.readlink())
     # What is left out holds this very folder, and may hold the interpreter and the program as well.
-    for needed in {Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}:
+    # Outer folders first: what lies in them comes with them.
+    for needed in sorted({Path(sys.prefix), Path(sys.base_prefix), CHECKOUT}):
         place = jail / needed.relative_to("/")
         if not place.exists():
             place.mkdir(parents=True)
