@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from catalog.pixels.png import SIGNATURE, read_chunks
-from catalog.pixels.raster import Decoded, Raster, Undecodable
+from catalog.pixels.raster import Decoded, Raster, Undecodable, beyond_palette
 from catalog.pixels.segment_codecs import png_samples
 from catalog.pixels.structure import Frame
 from catalog.terms import Fidelity, Limits, PageRole
@@ -94,8 +94,8 @@ class Frames:
         if chunks.color_type == 3 and chunks.palette and len(chunks.palette) < 3 << chunks.bit_depth:
             from catalog.pixels.pillow_raster import largest_index
 
-            if largest_index(content, "PNG", self._limits) >= len(chunks.palette) // 3:
-                self._doubt = "an index beyond the palette: readers differ in what that is"
+            largest = largest_index(content, "PNG", self._limits)
+            self._doubt = beyond_palette(largest, len(chunks.palette) // 3) or self._doubt
         array = array[:, :, None] if array.ndim == 2 else array
         if array.shape[:2] != (height, width):
             raise Undecodable(

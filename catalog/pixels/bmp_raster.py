@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog.pixels.bmp import BmpHeader, read_header
-from catalog.pixels.raster import Decoded, Raster, Undecodable
+from catalog.pixels.raster import Decoded, Raster, Undecodable, beyond_palette
 from catalog.pixels.structure import Frame
 from catalog.terms import Fidelity
 
@@ -51,10 +51,9 @@ def decode(frame: Frame, view: memoryview) -> Decoded:
     entries = entries[: len(entries) // header.entry * header.entry].reshape(-1, header.entry)
     table = np.zeros((256, 3), np.uint8)
     table[: len(entries)] = entries[:, 2::-1]
-    largest = int(index.max())
-    if largest >= len(entries):
-        words = f"index {largest} of a palette of {len(entries)} colours: readers differ in what that is"
-        result = result.lowered(Fidelity.UNVERIFIED, words)
+    doubt = beyond_palette(int(index.max()), len(entries))
+    if doubt:
+        result = result.lowered(Fidelity.UNVERIFIED, doubt)
     return Decoded(Raster.of(frame.model, frame.dtype, table[index]), result.fidelity, result.reason)
 
 

@@ -213,17 +213,17 @@ def _frames(found: GifBlocks, canvas: tuple[int, int]) -> tuple[Frame, ...]:
     )
 
 
-def _narrow(found: GifBlocks) -> dict[int, tuple[int, int, bytes]]:
-    """Images whose codes may stand for colours that their palette has not: by number, its colours, its
-    transparent index, which some writers set behind them, and the image alone in a GIF of 256 colours."""
-    narrow: dict[int, tuple[int, int, bytes]] = {}
+def _narrow(found: GifBlocks) -> dict[int, tuple[int, int, tuple[bytes | memoryview, ...]]]:
+    """Images whose codes may stand for colours that their palette has not: by number, its colours, its transparent
+    index, which some writers set behind them, and the pieces of a GIF of 256 colours with that image alone."""
+    narrow: dict[int, tuple[int, int, tuple[bytes | memoryview, ...]]] = {}
     for number, image in enumerate(found.images[:MAX_FRAMES]):
         colours = len(image.palette or found.palette) // 3
         if len(image.lzw) > 1 and colours and image.lzw[0] <= 8 and colours < 1 << image.lzw[0]:
             size = struct.pack("<HH", *image.box[2:])
             head = b"GIF89a" + size + b"\x87\0\0" + bytes(range(255, -1, -1)) * 3
             place = b",\0\0\0\0" + size + bytes((image.interlaced << 6,))
-            narrow[number] = (colours, image.transparent, b"".join((head, place, image.lzw, b";")))
+            narrow[number] = (colours, image.transparent, (head, place, image.lzw, b";"))
     return narrow
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from catalog.pixels.raster import Decoded, Raster, storage
+from catalog.pixels.raster import Decoded, Raster, beyond_palette, storage
 from catalog.pixels.structure import Frame, Structure
 from catalog.terms import Fidelity, Limits
 
@@ -65,13 +65,13 @@ class Source:
         return self._within_palette(frame, self._frames.decode(frame, frame.index))
 
     def _within_palette(self, frame: Frame, decoded: Decoded) -> Decoded:
-        """Where codes may stand for colours that a palette has not: whether they do. Readers differ in what they show
-        for them; the decoders take black, and say nothing."""
+        """Where codes may stand for colours that a palette has not: whether they do."""
         detail, name = self._structure.detail, self._structure.format
         content: bytes | memoryview = self._content
         clear = -1
         if name == "GIF" and frame.index in detail["narrow"]:
-            colours, clear, content = detail["narrow"][frame.index]
+            colours, clear, pieces = detail["narrow"][frame.index]
+            content = b"".join(pieces)
         elif name == "PNG" and detail["color_type"] == 3 and detail["palette"]:
             colours = len(detail["palette"]) // 3
             if colours >= 1 << detail["bit_depth"]:
@@ -80,11 +80,8 @@ class Source:
             return decoded
         from catalog.pixels.pillow_raster import largest_index
 
-        largest = largest_index(content, name, self._limits, clear)
-        if largest < colours:
-            return decoded
-        words = f"index {largest} of a palette of {colours} colours: readers differ in what that is"
-        return decoded.lowered(Fidelity.UNVERIFIED, words)
+        doubt = beyond_palette(largest_index(content, name, self._limits, clear), colours)
+        return decoded.lowered(Fidelity.UNVERIFIED, doubt) if doubt else decoded
 
     def _beyond_pillow(self, frame: Frame) -> bool:
         """JPEG that is lossless, deeper than 8 bits, or coded arithmetically: libjpeg cannot pause inside that, and

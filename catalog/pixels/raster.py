@@ -174,6 +174,13 @@ class Decoded:
         return Decoded(self.raster, fidelity, reason)
 
 
+def beyond_palette(largest: int, colours: int) -> str:
+    """Why an index is doubtful, in words; "" when the palette has it. Decoders take black or gray, and say nothing."""
+    if largest < colours:
+        return ""
+    return f"index {largest} of a palette of {colours} colours: readers differ in what that is"
+
+
 def worst(fidelities: Iterable[Fidelity]) -> Fidelity:
     """The class that proves least."""
     return max(fidelities, key=_RANK.__getitem__)

@@ -23,6 +23,7 @@ from catalog.service.arrival import Arrival, Judged
 from catalog.service.pairing import LEFT, Pairing
 from catalog.service.places import Place, Standing, holds
 from catalog.service.plans import Key, Plan, Tally
+from catalog.service.walks import FileLook
 from catalog.terms import Inspection, Presence
 from catalog.watch.hints import Freed
 from catalog.watch.reconcile import KnownFile, same_look
@@ -248,13 +249,15 @@ class Arrivals:
         groups: dict[bytes, list[Arrival]] = defaultdict(list)
         for arrival in self._waiting.values():
             groups[arrival.sha256].append(arrival)
+        late = any(each.since <= overdue for each in self._waiting.values())
+        unread = self._standing.unread() if late else set()
         return [
             arrival
             for group in groups.values()
             if all(
                 each.order < horizon
                 or self._is_heard_out(each, heard_until)
-                or (each.since <= overdue and not self._may_be_renamed(each.displaced))
+                or (each.since <= overdue and not self._may_be_renamed(each.displaced, unread))
                 for each in group
             )
             for arrival in group
@@ -266,10 +269,10 @@ class Arrivals:
             heard_until
         )
 
-    def _may_be_renamed(self, displaced: int | None) -> bool:
+    def _may_be_renamed(self, displaced: int | None, unread: set[FileLook]) -> bool:
         """Whether the file that was at an arrival's path may be one that was seen, and is still to be read."""
         row = None if displaced is None else self._recorder.rows.find(displaced)
-        return row is not None and (row.size, row.mtime_ns, row.inode) in self._standing.unread()
+        return row is not None and (row.size, row.mtime_ns, row.inode) in unread
 
     def _is_true(self, inspection: Inspection) -> bool:
         """Whether the path still holds what was inspected: names may change hands again while one waits."""

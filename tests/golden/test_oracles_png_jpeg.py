@@ -158,9 +158,8 @@ def test_one_bit_of_one_sample_changes_pix1_of_every_exact_png(pngs: list[Origin
         for _ in range(30):
             changed = with_one_sample_changed(content, places)
             found = of_bytes(changed)
-            if (
-                palette and not found.fidelity.sound
-            ):  # an index beyond the palette; every one where it has one colour
+            if palette and not found.fidelity.sound:
+                # An index beyond the palette: every other one where it has one colour.
                 told = told or found.pixels != one.analysis.pixels
                 continue
             if palette and colours_of(changed) == colours_of(content):

@@ -374,11 +374,7 @@ def test_the_epoch_is_the_same_every_time_and_every_canary_lives() -> None:
     found = canaries()
     assert len(found) > 25
     with_heif = importlib.util.find_spec("pillow_heif") is not None
-    alive = (
-        "exact",
-        "decoder",
-        "unverified",
-    )  # the last is that of an animated GIF whose images are cleared away
+    alive = ("exact", "decoder", "unverified")
     dead = [name for name, fidelity, pixels in found if fidelity not in alive or pixels == "-"]
     assert [name for name, fidelity, _ in found if fidelity == "unverified"] == ["animated.gif"]
     assert dead == ([] if with_heif else [HEIF_CANARY])

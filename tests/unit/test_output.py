@@ -19,9 +19,7 @@ from typing import Any, TextIO
 import pytest
 import typer
 
-from catalog.cli import tables
 from catalog.cli.context import Invocation
-from catalog.cli.happenings import event_words
 from catalog.cli.options import Format, chosen, conclude
 from catalog.cli.output import Column, Frame, Incomplete, Listing, answer, answer_rows
 from catalog.cli.progress import Progress
@@ -237,72 +235,6 @@ def test_an_empty_table_says_so_in_words(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == "no files\n"
 
 
-def test_wide_and_combining_characters_keep_the_columns_straight() -> None:
-    lines = list(tables.table(["name", "n"], [["写真.tif", "1"], ["u\u0308.tif", "2"], ["plain.tif", "3"]]))
-    assert [tables.cells(line) for line in lines] == [len("plain.tif  n")] * 4
-
-
-@pytest.mark.parametrize("width", [30, 40, 200])
-def test_a_narrow_terminal_cuts_a_value_in_the_middle(width: int) -> None:
-    value = "a/very/long/folder/name/写真/picture.tif"
-    lines = list(tables.table(["value", "size"], [[value, "12345"], ["b", "1"]], flexible=[0], width=width))
-    assert max(map(tables.cells, lines)) <= width
-    assert "picture.tif" in lines[1]
-    assert (value in lines[1]) is (width == 200)
-    assert lines[1].startswith("a/v")
-    assert ("…" in lines[1]) is (width != 200)
-
-
-def test_a_path_that_does_not_fit_stands_whole_on_a_line_of_its_own() -> None:
-    """Cut in the middle it named no file, and could not be copied."""
-    path = "box 03/a folder with a very long name/sheet 0001.tif"
-    rows = [["missing", path, "none"], ["present", "b.tif", "b2.tif"]]
-    titles = ["state", "path", "good copy"]
-    assert list(tables.table(titles, rows, below=[1, 2], width=30)) == [
-        "state    good copy",
-        "    path",
-        "missing  none",
-        f"    {path}",
-        "present  b2.tif",
-        "    b.tif",
-    ]
-    assert path in list(tables.table(titles, rows, below=[1, 2], width=100))[1]
-    assert path in list(tables.table(titles, rows, below=[1, 2]))[1]
-
-
-def test_both_of_two_long_paths_leave_the_line_in_the_order_of_the_table() -> None:
-    rows = [["1", "a" * 30, "b" * 40]]
-    told = list(tables.table(["id", "path", "copy"], rows, below=[1, 2], width=30))
-    assert told == ["id", "    path", "    copy", "1", "    " + "a" * 30, "    " + "b" * 40]
-
-
-def test_a_table_that_is_too_wide_can_be_told_in_blocks() -> None:
-    assert list(tables.blocks(["share", "path"], [["a", "/x\n"], ["b", "/y"], ["c", ""]])) == [
-        "share  a",
-        "path   /x\\n",
-        "",
-        "share  b",
-        "path   /y",
-        "",
-        "share  c",
-    ]
-
-
-def test_a_sentence_that_does_not_fit_goes_below_its_row() -> None:
-    sentence = "the picture changed; size 24,036 -> 24,000 bytes"
-    rows = [["1", "a/long/folder/a.tif", sentence], ["2", "b.tif", ""]]
-    wide = list(tables.table(["id", "path", "reason"], rows, below=[1], wraps=True, width=200))
-    assert [line.split(maxsplit=2)[-1] for line in wide[:2]] == ["reason", sentence]
-    assert list(tables.table(["id", "path", "reason"], rows, below=[1], wraps=True, width=30)) == [
-        "id  path",
-        "    reason",
-        "1   a/long/folder/a.tif",
-        "    the picture changed; size",
-        "    24,036 -> 24,000 bytes",
-        "2   b.tif",
-    ]
-
-
 @dataclass
 class Screen:
     """A real terminal: ``stream`` writes to it, ``text`` is what arrived."""
@@ -429,52 +361,3 @@ def test_answering_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, catalog.cli.{module}; print(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "actor", "detail", "words"),
-    [
-        ("moved", None, {"from": "/a\x1b.tif", "to": "b.tif"}, r"from /a\x1b.tif"),
-        ("moved", None, {"from": "x", "from_b64": "L/8=", "to": "b.tif"}, r"from /\xff"),
-        ("touched", None, {"moved": ["mtime", "ctime"]}, "mtime, ctime changed, the bytes did not"),
-        ("missing", None, {"reason": "gone", "path": "x"}, "its folder was listed to the end, without it"),
-        (
-            "changed",
-            None,
-            {"kind": "picture", "manner": "rot", "reason": "the picture changed"},
-            "picture: the picture changed",
-        ),
-        (
-            "accepted",
-            "ann",
-            {"case": 3, "kind": "picture", "manner": "stealth", "reason": "restored"},
-            "picture (stealth): restored; by ann",
-        ),
-        ("accepted", "ann", {"case": 3, "kind": "picture", "manner": "ordinary"}, "picture; by ann"),
-        ("accepted", "ann", {"undo": 12, "kind": "picture"}, "acceptance 12 undone; by ann"),
-        ("retired", "ann", {"accepted": 12}, "its loss was accepted by event 12; by ann"),
-        ("root-state", None, {"from": "offline", "to": "online", "reason": None}, "offline -> online"),
-        (
-            "root-state",
-            None,
-            {"from": "online", "to": "offline", "reason": "/s is not mounted"},
-            "online -> offline: /s is not mounted",
-        ),
-        ("root-added", "ann", {"name": "s", "path": "/s"}, "/s; by ann"),
-        (
-            "scan",
-            None,
-            {"status": "complete", "seen": 2765, "changed": 3, "unchanged": 2762, "new": 0, "whole": 1}
-            | {"bytes_read": 1582894, "undecodable": 1, "unlisted_folders": 2},
-            "complete, 2,765 files seen: 3 changed, 2,762 unchanged; 1 undecodable; 2 folders not listed;"
-            " 1.6 MB read",
-        ),
-        ("held", None, {"files": 1300}, "1,300 files"),
-        ("added", None, {}, ""),
-        ("decoder", None, {"files": 1300, "epoch": "ab", "old": None}, "files 1,300, epoch ab"),
-    ],
-)
-def test_what_an_event_says_in_words(
-    kind: str, actor: str | None, detail: dict[str, Any], words: str
-) -> None:
-    assert event_words({"kind": kind, "actor": actor, "detail": detail}) == words
